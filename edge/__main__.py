@@ -1,0 +1,90 @@
+"""Command line: ``chest-edge serve | analyze | models verify | doctor``. Wiring only."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge import __version__, config, log
+from edge.errors import EdgeError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 not done, 2 wrong usage or setup."""
+    given = _parser().parse_args(arguments)
+    log.silence_libraries()
+    try:
+        return int(given.run(given, config.load(given.config)))
+    except EdgeError as error:
+        print(f"chest-edge: {error.text % error.values}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="chest-edge", description="Research use, not a medical device.")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--config", type=Path, help="settings, a TOML file")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_analyze(commands)
+    _add_models(commands)
+    _add_doctor(commands)
+    return parser
+
+
+_Commands = argparse._SubParsersAction  # type: ignore[type-arg]
+
+
+def _add_serve(commands: _Commands) -> None:
+    command = commands.add_parser("serve", help="receive studies and show the page until interrupted")
+    command.add_argument("--demo", action="store_true", help="send two example studies to the box once it is ready")
+    command.set_defaults(run=_serve)
+
+
+def _add_analyze(commands: _Commands) -> None:
+    command = commands.add_parser("analyze", help="read DICOM files, folders or pictures without any server")
+    command.add_argument("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
+    command.add_argument("--json", action="store_true", help="one line of JSON a study (chest-edge/result/1)")
+    command.add_argument("--masks", type=Path, metavar="DIR", help="write label masks as PNG under the source's name")
+    command.set_defaults(run=_analyze)
+
+
+def _add_models(commands: _Commands) -> None:
+    command = commands.add_parser("models", help="the networks of the box")
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+    verbs.add_parser("verify", help="check every model file against its registered hash").set_defaults(run=_verify)
+
+
+def _add_doctor(commands: _Commands) -> None:
+    command = commands.add_parser("doctor", help="say in plain words what is wrong with this machine")
+    command.set_defaults(run=_doctor)
+
+
+def _serve(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.pipeline.supervisor import serve
+
+    return serve(settings, config_path=given.config, demo=given.demo)
+
+
+def _analyze(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.pipeline.analyze import analyze
+
+    return analyze(given.paths, settings, as_json=given.json, masks=given.masks)
+
+
+def _verify(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.engines.registry import verify
+
+    return verify()
+
+
+def _doctor(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.health.doctor import doctor
+
+    return doctor(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""Time, from one place: ``utc`` for what people read, ``monotonic`` for every timeout."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+_RELEASED = datetime(2026, 11, 1, tzinfo=timezone.utc)
+
+
+def utc() -> datetime:
+    """Wall clock time, aware, UTC."""
+    return datetime.now(timezone.utc)
+
+
+def monotonic() -> float:
+    """Seconds that never go backwards and never jump."""
+    return time.monotonic()
+
+
+def is_trusted() -> bool:
+    """Whether the wall clock can be right: it cannot be before this software was written."""
+    return utc() >= _RELEASED

@@ -1,0 +1,95 @@
+"""What can go wrong, each with a code, plain words, and what the operator should do.
+
+The tree is flat on purpose: a class names who has to act (the sender of an object,
+the person who set the box up, the box itself), ``code`` names the case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edge.types import N_, Remark, Severity
+
+
+class EdgeError(Exception):
+    """An error with a code, a message for the operator, and statuses for the wire.
+
+    Parameters
+    ----------
+    code : short stable name, a key of the class's ``texts``.
+    **values : what fills the ``%(name)s`` places of the text. Never patient data.
+    """
+
+    dicom_status: int = 0x0110  # Processing failure, PS3.4 annex B.2.3
+    http_status: int = 500
+    texts: Mapping[str, str] = {}
+
+    def __init__(self, code: str, **values: object) -> None:
+        self.code = code
+        self.values = {name: str(value) for name, value in values.items()}
+        self.text = self.texts[code]
+        super().__init__(f"{code}: {self.text % self.values}")
+
+    def remark(self) -> Remark:
+        """The error as a remark that stops the reading."""
+        return Remark(code=self.code, text=self.text, severity=Severity.STOP, values=self.values)
+
+
+class UnreadableError(EdgeError):
+    """An object or file that the box cannot read; it is quarantined and kept."""
+
+    dicom_status = 0xC000  # Cannot understand, PS3.4 table B.2-1
+    http_status = 422
+    texts = {
+        "not_dicom": N_("This file is neither a DICOM object nor a picture that can be read."),
+        "truncated": N_("The file ends before its image does. Send it again."),
+        "no_pixel_data": N_("The object holds no image."),
+        "colour_image": N_("A colour picture is not a radiograph."),
+        "multi_frame": N_("A sequence of %(frames)s frames is not a radiograph."),
+        "image_too_large": N_("The image has %(columns)s x %(rows)s pixels; the box reads up to %(limit)s on a side."),
+        "image_too_small": N_("The image has %(columns)s x %(rows)s pixels; at least %(limit)s on a side are needed."),
+        "unsupported_transfer_syntax": N_("The image is compressed in a way that the box cannot decode."),
+        "undecodable": N_("The image data is damaged and could not be decoded."),
+        "unsupported_object": N_("The box reads chest radiographs; this object is of another kind (%(modality)s)."),
+        "conflicting_duplicate": N_("Another image with the same identifier but other content was received before."),
+        "parser_limit": N_("Reading the file needed more time or memory than a file may use."),
+    }
+
+
+class SetupError(EdgeError):
+    """Something about this machine or its configuration; the person who set it up has to act."""
+
+    texts = {
+        "unknown_setting": N_("Unknown setting %(name)s in %(path)s."),
+        "bad_setting": N_("Setting %(name)s should be %(expected)s, but it is %(value)s."),
+        "config_syntax": N_("The configuration %(path)s is not valid TOML: %(problem)s."),
+        "port_in_use": N_("Port %(port)s is in use by another program. Stop it or choose another port."),
+        "already_running": N_("Another box already runs on %(path)s."),
+        "file_not_found": N_("There is no file or folder %(path)s."),
+        "no_permission": N_("No permission to write to %(path)s."),
+        "path_too_long": N_("The path %(path)s is too long for a socket (%(limit)s characters at most)."),
+    }
+
+
+class ModelError(EdgeError):
+    """A model that must not be used; the box has to be repaired or updated."""
+
+    http_status = 503
+    texts = {
+        "model_missing": N_("The model file of %(model)s is missing. Install the box again."),
+        "model_hash_mismatch": N_("The model file of %(model)s is not the one that was tested. Install the box again."),
+        "model_unknown": N_("No model named %(model)s is registered."),
+        "threshold_mismatch": N_("The thresholds of %(model)s belong to another model file."),
+        "model_broken": N_("The model %(model)s cannot be run on this machine."),
+    }
+
+
+class StorageError(EdgeError):
+    """The box cannot store; the sender should try again later."""
+
+    dicom_status = 0xA700  # Out of resources, PS3.4 table B.2-1
+    http_status = 507
+    texts = {
+        "disk_full": N_("The disk is full. Delete or export studies."),
+        "database": N_("The database could not be written."),
+    }

@@ -1,0 +1,75 @@
+"""A structured log: one JSON object a line on standard error, with an allow-list of fields.
+
+Only fields named in ``FIELDS`` can be written, and none of them can hold patient data:
+there is no free text, no DICOM identifier and no exception message. Libraries that log
+element values (pydicom, pynetdicom) are silenced; their warnings never reach the log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+
+from edge import clock
+
+FIELDS = frozenset(
+    {
+        "address",
+        "attempt",
+        "code",
+        "count",
+        "error_type",
+        "exit_code",
+        "host",
+        "instance_id",
+        "model",
+        "path_kind",
+        "pid",
+        "port",
+        "process",
+        "seconds",
+        "size_bytes",
+        "stage",
+        "state",
+        "status",
+        "study_key",
+        "study_id",
+        "version",
+        "where",
+    }
+)
+_LIBRARIES = ("pydicom", "pynetdicom", "waitress", "werkzeug")
+
+
+def silence_libraries() -> None:
+    """Keep libraries that print element values or URLs out of the log."""
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="pydicom")
+
+
+def event(name: str, **fields: str | int | float | None) -> None:
+    """Write one event.
+
+    Raises
+    ------
+    ValueError
+        For a field that is not in ``FIELDS``.
+    """
+    unknown = fields.keys() - FIELDS
+    if unknown:
+        raise ValueError(f"expected log fields of the allow-list, got {sorted(unknown)}")
+    line = {"time": clock.utc().isoformat(timespec="milliseconds"), "event": name, **fields}
+    sys.stderr.write(json.dumps(line) + "\n")
+
+
+def where(error: BaseException) -> str:
+    """File and line of the innermost frame of an error: enough to find it, no values."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "unknown"
+    return f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"

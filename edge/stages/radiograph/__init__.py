@@ -1,0 +1,1 @@
+"""Stages for a projection radiograph of the chest."""

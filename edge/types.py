@@ -1,0 +1,176 @@
+"""Values that the rooms of the box hand to each other.
+
+All of them are frozen; masks and pixels are numpy arrays that nobody writes to.
+Coordinates are (row, column), boxes are half open (row0, col0, row1, col1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+def N_(text: str) -> str:  # noqa: N802
+    """Mark a text for translation where it is written; the page translates it where it is shown."""
+    return text
+
+
+SpacingMm = tuple[float, float]
+BoxPx = tuple[int, int, int, int]
+
+
+class State(str, Enum):
+    """Where a study stands on its way through the box."""
+
+    RECEIVED = "received"
+    PARSED = "parsed"
+    READY = "ready"
+    RUNNING = "running"
+    DONE = "done"
+    NO_RESULT = "no_result"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+
+
+class Severity(str, Enum):
+    """How far a quality remark goes: ``stop`` forbids any probability."""
+
+    STOP = "stop"
+    WARN = "warn"
+    INFO = "info"
+
+
+class StageStatus(str, Enum):
+    """How a stage ended."""
+
+    OK = "ok"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class Group(str, Enum):
+    """Which head of the classifier speaks."""
+
+    ADULT = "adult"
+    CHILD = "child"
+    UNKNOWN = "unknown"
+
+
+class Decision(str, Enum):
+    """What the box proposes. ``refer`` is an abstention: no claim, a person reads the image."""
+
+    NORMAL = "normal"
+    ABNORMAL = "abnormal"
+    REFER = "refer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One received DICOM object, stored undecoded."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    transfer_syntax_uid: str
+    path: Path
+    sha256: str
+    size_bytes: int
+    calling_ae_title: str
+    received_at: datetime
+    clock_trusted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Radiograph:
+    """One projection radiograph, ready for the stages.
+
+    Attributes
+    ----------
+    pixels : float32, shape (H, W), in [0, 1]; bone is bright (MONOCHROME2 sense).
+    pixel_spacing_mm : (row, column) spacing, or None where the header gives none that is positive.
+    view : DICOM ViewPosition such as ``PA``, or None.
+    patient_age_years : age from the header, or None.
+    """
+
+    pixels: npt.NDArray[np.float32]
+    pixel_spacing_mm: SpacingMm | None = None
+    view: str | None = None
+    patient_age_years: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mask:
+    """Label image of the same shape as its image; 0 is background.
+
+    Attributes
+    ----------
+    labels : uint8, shape (H, W)
+    names : what each nonzero label means, such as ``{1: "right lung", 2: "left lung"}``.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    names: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """A coded statement with its words in English.
+
+    ``text`` is the message identifier that the page translates; ``values`` fills its
+    ``%(name)s`` places.
+    """
+
+    code: str
+    text: str
+    severity: Severity = Severity.INFO
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    """What one stage found, how long it took, and with which model.
+
+    Attributes
+    ----------
+    values : the stage's part of ``chest-edge/result/1``, JSON-ready.
+    masks : label images by name, in the coordinates of the source image.
+    """
+
+    stage: str
+    status: StageStatus
+    seconds: float
+    model: str | None = None
+    model_version: str | None = None
+    model_sha256: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[Remark, ...] = ()
+    masks: Mapping[str, Mask] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResult:
+    """The reading of one study, whole or refused.
+
+    Attributes
+    ----------
+    study_key : own random 128-bit key as 32 hexadecimal digits; never a DICOM identifier.
+    view_pixels : uint8, shape (h, w): the image as the stages saw it, for display; None without one.
+    """
+
+    study_key: str
+    source: tuple[str, ...]
+    study_instance_uid: str | None
+    modality: str | None
+    state: State
+    reasons: tuple[Remark, ...]
+    stages: tuple[StageResult, ...]
+    software_version: str
+    completed_at: datetime
+    view_pixels: npt.NDArray[np.uint8] | None = None

@@ -1,0 +1,89 @@
+"""Public chest images for training: manifest rows, pixels and masks out of zip archives.
+
+The layout is that of ``cxr/`` in the data directory: ``manifest.csv`` (archive, file,
+source, label, patient, age_group, view, split, mask, note) beside zip archives of
+8-bit JPEG and PNG. Splits are by patient; rows of split ``external`` are never trained on.
+"""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Grey = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One image of a manifest."""
+
+    archive: str
+    file: str
+    source: str
+    label: str
+    patient: str
+    age_group: str
+    view: str
+    split: str
+    mask: str
+    note: str
+
+    @property
+    def is_child(self) -> bool:
+        """Whether the source says that the patient is a child."""
+        return self.age_group == "child"
+
+    @property
+    def is_lateral(self) -> bool:
+        """Whether the source says that this is a lateral view."""
+        return self.view == "L"
+
+
+def manifest(data: Path) -> list[Row]:
+    """Every row of ``cxr/manifest.csv`` below the data directory."""
+    return [Row(**row) for row in table(data, "manifest.csv")]
+
+
+def table(data: Path, name: str) -> list[dict[str, str]]:
+    """One CSV table of ``cxr/`` as dictionaries."""
+    with (data / "cxr" / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def image(data: Path, archive: str, member: str) -> Grey:
+    """Decode one member of an archive of ``cxr/`` or ``ct/`` as grey, shape (H, W)."""
+    encoded = np.frombuffer(_archive(data / archive).read(member), np.uint8)
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
+    if decoded is None:
+        raise ValueError(f"expected an image at {member} of {archive}, got undecodable bytes")
+    return np.asarray(decoded, np.uint8)
+
+
+def pixels(data: Path, row: Row) -> Grey:
+    """Pixels of a manifest row, shape (H, W)."""
+    return image(data, f"cxr/{row.archive}", row.file)
+
+
+def mask(data: Path, row: Row) -> Grey:
+    """Label mask of a manifest row that has one, shape (H, W)."""
+    archive, _, member = row.mask.rpartition(":")
+    return image(data, f"cxr/{archive or row.archive}", member)
+
+
+def members(data: Path, archive: str) -> Iterator[str]:
+    """Names of the image files of an archive, sorted."""
+    names = _archive(data / archive).namelist()
+    return (name for name in sorted(names) if name.endswith((".jpg", ".png")))
+
+
+@cache
+def _archive(path: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)

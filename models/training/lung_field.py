@@ -1,0 +1,224 @@
+"""Recipe: U-Net with an EfficientNet-Lite0 encoder that segments lung fields and heart.
+
+Two definitions of "lung" exist in the public masks. JSRT and Shenzhen leave out what
+lies behind the heart (*field*); V7 (Kermany, Cohen) includes it (*full*). A network
+trained on their mixture learns neither, so each definition has its own output, and a
+pixel on which a source says nothing about a definition carries no weight.
+
+Outputs, in order: right field, left field, heart, right full, left full; "right" is
+the patient's right, on the left of the image. Logits at half the input resolution.
+
+    python -m models.training.lung_field --data ../shared/data
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edge.stages.radiograph.geometry import tile
+from models.training import augment, data
+from models.training.backbone import MEAN, STD, STRIDE_CHANNELS, conv_bn, freeze_batch_norm, imagenet
+from models.training.loop import Recipe, parse_arguments, train
+
+RIGHT_FIELD, LEFT_FIELD, HEART, RIGHT_FULL, LEFT_FULL = range(5)
+OUTPUTS = ("right_field", "left_field", "heart", "right_full", "left_full")
+_LUNG_CODES = (1, 2, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Config(Recipe):
+    """What the shipped model was trained with."""
+
+    name: str = "lung_field"
+    side: int = 224
+    samples: int = 15_000
+    batch: int = 12
+    learning_rate: float = 1.5e-3
+    frozen_blocks: int = 5
+    widths: tuple[int, ...] = (96, 64, 32, 16)
+
+
+class LungField(nn.Module):
+    """(N, 1, S, S) normalised image -> (N, 5, S / 2, S / 2) logits."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.encoder = imagenet()
+        self.encoder.freeze(config.frozen_blocks)
+        del self.encoder.blocks[15:], self.encoder.head
+        ups, cin = [], STRIDE_CHANNELS[32]
+        for stride, width in zip((16, 8, 4, 2), config.widths, strict=True):
+            ups.append(_double_conv(cin + STRIDE_CHANNELS[stride], width))
+            cin = width
+        self.ups = nn.ModuleList(ups)
+        self.out = nn.Conv2d(cin, len(OUTPUTS), 1)
+
+    def train(self, mode: bool = True) -> LungField:
+        """As usual, but the encoder's batch norms keep their ImageNet statistics."""
+        super().train(mode)
+        freeze_batch_norm(self.encoder)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.encoder.pyramid(x)
+        y = maps[32]
+        for stride, up in zip((16, 8, 4, 2), self.ups, strict=True):
+            y = F.interpolate(y, scale_factor=2.0, mode="nearest")
+            y = up(torch.cat([y, maps[stride]], 1))
+        logits: Tensor = self.out(y)
+        return logits
+
+
+def _double_conv(cin: int, cout: int) -> nn.Sequential:
+    return nn.Sequential(*conv_bn(cin, cout, 3), nn.ReLU6(), *conv_bn(cout, cout, 3), nn.ReLU6())
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An image tile and, as one bit an output, its targets and where they are known."""
+
+    image: augment.Image
+    target: npt.NDArray[np.uint8]
+    known: npt.NDArray[np.uint8]
+    source: str
+
+
+def load(root: Path, side: int, splits: tuple[str, ...]) -> list[Sample]:
+    """Every masked image of these splits, squashed to (side, side)."""
+    rows = [r for r in data.manifest(root) if r.mask and r.split in splits and not r.is_lateral]
+    made = (_sample(data.pixels(root, r), data.mask(root, r), r, side) for r in rows)
+    return [sample for sample in made if sample is not None]
+
+
+def _sample(grey: data.Grey, labels: data.Grey, row: data.Row, side: int) -> Sample | None:
+    image = tile(grey.astype(np.float32) / 255, side)
+    labels = np.asarray(cv2.resize(labels, (side, side), interpolation=cv2.INTER_NEAREST), np.uint8)
+    lungs = split_lungs(np.isin(labels, _LUNG_CODES))
+    if lungs is None:
+        return None
+    make = _full_targets if row.source in ("Kermany", "Cohen") else _field_targets
+    target, known = make(*lungs, labels == 3)
+    return Sample(image, _pack(target), _pack(known), row.source)
+
+
+def split_lungs(lungs: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
+    """The patient's right and left lung out of one mask, or None where they cannot be told apart."""
+    count, parts, stats, centres = cv2.connectedComponentsWithStats(lungs.astype(np.uint8))
+    order = 1 + np.argsort(stats[1:, cv2.CC_STAT_AREA])[::-1]
+    if count < 3 or stats[order[1], cv2.CC_STAT_AREA] < 0.2 * stats[order[0], cv2.CC_STAT_AREA]:
+        return None
+    first, second = sorted(order[:2], key=lambda part: float(centres[part][0]))
+    return parts == first, parts == second
+
+
+Planes = npt.NDArray[np.bool_]
+
+
+def _field_targets(right: Planes, left: Planes, heart: Planes) -> tuple[Planes, Planes]:
+    """JSRT and Shenzhen: field known everywhere, full known outside the mediastinum."""
+    both = np.stack([right, left])
+    hull = _hull(right | left | heart)
+    target = np.stack([right, left, heart, right, left])
+    full_known = np.stack([right | left | ~hull] * 2)
+    heart_known = np.full_like(right, bool(heart.any()))
+    known = np.concatenate([np.ones_like(both), heart_known[None], full_known])
+    return target, known
+
+
+def _full_targets(right: Planes, left: Planes, _heart: Planes) -> tuple[Planes, Planes]:
+    """V7: full known everywhere, field known outside and in the lateral half of each lung."""
+    both = np.stack([right, left])
+    columns = np.arange(right.shape[1])
+    lateral = np.stack([columns < _mean_column(right), columns > _mean_column(left)])[:, None, :]
+    target = np.concatenate([both, np.zeros_like(right)[None], both])
+    known = np.concatenate([~both | lateral, np.zeros_like(right)[None], np.ones_like(both)])
+    return target, known
+
+
+def _mean_column(mask: Planes) -> float:
+    return float(np.flatnonzero(mask.any(0)).mean())
+
+
+def _hull(mask: Planes) -> Planes:
+    points = cv2.findNonZero(mask.astype(np.uint8))
+    filled = np.zeros(mask.shape, np.uint8)
+    cv2.fillConvexPoly(filled, cv2.convexHull(points), 1)
+    return filled.astype(bool)
+
+
+def _pack(planes: Planes) -> npt.NDArray[np.uint8]:
+    return np.packbits(planes, axis=0, bitorder="little")[0]
+
+
+def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(H, W) bits -> (5, H, W) zeros and ones."""
+    return np.unpackbits(packed[None], axis=0, count=len(OUTPUTS), bitorder="little")
+
+
+def augmented(rng: augment.Rng, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
+    """One training example: image (1, S, S), target and weight (5, S / 2, S / 2)."""
+    side = sample.image.shape[0]
+    matrix = augment.random_affine(rng, side, turn_deg=15, zoom=0.25, shift=0.1, flip=True)
+    image = augment.warp(sample.image, matrix, border=float(rng.choice([0.0, 0.0, 1.0])))
+    target = unpack(augment.warp_labels(sample.target, matrix))
+    known = unpack(augment.warp_labels(sample.known, matrix, border=255))
+    if matrix[0, 0] < 0:
+        swap = [LEFT_FIELD, RIGHT_FIELD, HEART, LEFT_FULL, RIGHT_FULL]
+        target, known = target[swap], known[swap]
+    if rng.random() < 0.35:
+        image = augment.opacities(rng, image, target.max(0).astype(np.float32))
+    image = augment.appearance(rng, image)
+    pooled = F.avg_pool2d(torch.from_numpy(np.stack([target, known])).float(), 2)
+    return torch.from_numpy(image)[None], pooled[0], pooled[1]
+
+
+def loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy plus soft Dice, over the pixels that are known."""
+    pixel = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    entropy = (pixel * weight).sum() / weight.sum()
+    p, t = logits.sigmoid() * weight, target * weight
+    dims = (2, 3)
+    dice = 1 - (2 * (p * t).sum(dims) + 1) / ((p + t).sum(dims) + 1)
+    judged = (weight.mean(dims) > 0.5).float()
+    return entropy + (dice * judged).sum() / judged.sum().clamp(min=1)
+
+
+class Task:
+    """Examples and loss for the training loop."""
+
+    def __init__(self, config: Config, root: Path) -> None:
+        self.samples = load(root, config.side, ("train",))
+        self.by_source = _indices([s.source for s in self.samples])
+
+    def example(self, rng: augment.Rng) -> tuple[Tensor, ...]:
+        """A random augmented example; sources are drawn with equal chance."""
+        source = list(self.by_source)[rng.integers(len(self.by_source))]
+        return augmented(rng, self.samples[rng.choice(self.by_source[source])])
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+        """Loss of a batch of examples."""
+        image, target, weight = batch
+        return loss(model((image - MEAN) / STD).float(), target, weight)
+
+
+def _indices(names: list[str]) -> dict[str, npt.NDArray[np.int64]]:
+    return {name: np.flatnonzero(np.array(names) == name) for name in sorted(set(names))}
+
+
+def main() -> None:
+    """Train and write the checkpoint."""
+    root, out = parse_arguments(__doc__)
+    config = Config()
+    train(config, Task(config, root), LungField(config), out)
+
+
+if __name__ == "__main__":
+    main()
