@@ -84,6 +84,15 @@ class ModelError(EdgeError):
     }
 
 
+class ReadingError(EdgeError):
+    """A study that was accepted but could not be read to the end; a person reads it."""
+
+    texts = {
+        "reading_failed": N_("The box could not finish reading this study. Have a person read it."),
+        "reading_crashed": N_("Reading this study stopped the box twice, so it was set aside. Have a person read it."),
+    }
+
+
 class StorageError(EdgeError):
     """The box cannot store; the sender should try again later."""
 

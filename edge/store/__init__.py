@@ -1,0 +1,1 @@
+"""What the box knows and must not lose: received objects, studies and their results, in SQLite."""

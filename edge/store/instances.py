@@ -1,0 +1,211 @@
+"""Received objects: recorded before they are acknowledged, then attached to their study.
+
+Each object is born with a study row of its own, so that everything acknowledged is on the
+page from its first second; once its header is read it moves to the study that it names.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from edge.store.database import writing
+from edge.types import Instance, Remark, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of a received object. ``is_new`` is False for a second copy of the same content."""
+
+    instance_id: int
+    study_key: str
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A received object that nobody has parsed yet. ``attempts`` counts this one too."""
+
+    instance_id: int
+    path: Path
+    attempts: int
+    conflicts: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """What the store keeps of an object's header."""
+
+    study_instance_uid: str | None
+    series_instance_uid: str | None
+    modality: str | None
+    accession_number: str
+    patient_name: str
+    patient_id: str
+    birth_date: date | None
+    sex: str
+
+
+def add_received(database: Database, instance: Instance) -> Receipt:
+    """Record an object whose file is already safe on the disk.
+
+    Raises
+    ------
+    StorageError
+        Nothing was recorded; the object must not be acknowledged.
+    """
+    with writing(database):
+        known = _same_content(database, instance)
+        return known if known else _insert(database, instance)
+
+
+def next_arrival(database: Database) -> Arrival | None:
+    """Take the oldest unparsed object and count the attempt, or None where there is none."""
+    with writing(database):
+        row = database.execute(
+            """UPDATE instances SET attempts = attempts + 1 WHERE id =
+                   (SELECT id FROM instances WHERE state = 'received' ORDER BY id LIMIT 1)
+               RETURNING id, path, attempts, sop_instance_uid"""
+        ).fetchone()
+        if row is None:
+            return None
+        return Arrival(
+            instance_id=row["id"],
+            path=Path(row["path"]),
+            attempts=row["attempts"],
+            conflicts=_conflicts(database, row["id"], row["sop_instance_uid"]),
+        )
+
+
+def attach(database: Database, instance_id: int, attributes: Attributes) -> str:
+    """Put a parsed object into its study, which becomes ready (again), and return the study's key."""
+    with writing(database):
+        born = _study_of(database, instance_id)
+        study_id = _named_study(database, attributes.study_instance_uid) or born
+        database.execute(
+            """UPDATE instances SET state = 'parsed', study_id = ?, series_instance_uid = ?, study_instance_uid = ?
+               WHERE id = ?""",
+            (study_id, attributes.series_instance_uid or "", attributes.study_instance_uid or "", instance_id),
+        )
+        if study_id == born:
+            _describe(database, study_id, attributes, uid=attributes.study_instance_uid)
+        else:
+            database.execute("DELETE FROM studies WHERE id = ?", (born,))
+        return _make_ready(database, study_id)
+
+
+def quarantine(database: Database, instance_id: int, remark: Remark, attributes: Attributes | None) -> str:
+    """Set an object aside, visibly, under a study row of its own; return that row's key.
+
+    Parameters
+    ----------
+    attributes : what its header says, where it could be read.
+    """
+    reason = reason_json(remark)
+    with writing(database):
+        database.execute(
+            "UPDATE instances SET state = 'quarantined', reason = ? WHERE id = ?", (json.dumps(reason), instance_id)
+        )
+        study_id = _study_of(database, instance_id)
+        if attributes is not None:
+            _describe(database, study_id, attributes, uid=None)
+        row = database.execute(
+            """UPDATE studies SET state = 'quarantined', reasons = ?, completed_at = received_at
+               WHERE id = ? RETURNING study_key""",
+            (json.dumps([reason]), study_id),
+        ).fetchone()
+        return str(row["study_key"])
+
+
+def reason_json(remark: Remark) -> dict[str, Any]:
+    """A remark as the entry of ``reasons`` that results carry: filled-in English and its message to translate."""
+    return {
+        "code": remark.code,
+        "severity": remark.severity.value,
+        "text": remark.text % dict(remark.values),
+        "message": remark.text,
+        "values": dict(remark.values),
+    }
+
+
+def _same_content(database: Database, instance: Instance) -> Receipt | None:
+    row = database.execute(
+        """SELECT instances.id, study_key FROM instances JOIN studies ON studies.id = study_id
+           WHERE sop_instance_uid = ? AND sha256 = ?""",
+        (instance.sop_instance_uid, instance.sha256),
+    ).fetchone()
+    return Receipt(instance_id=row["id"], study_key=row["study_key"], is_new=False) if row else None
+
+
+def _insert(database: Database, instance: Instance) -> Receipt:
+    study_key = secrets.token_hex(16)
+    received_at = instance.received_at.isoformat()
+    study_id = database.execute(
+        "INSERT INTO studies (study_key, state, received_at) VALUES (?, ?, ?)",
+        (study_key, State.RECEIVED.value, received_at),
+    ).lastrowid
+    row = {
+        "study_id": study_id,
+        "state": State.RECEIVED.value,
+        "path": str(instance.path),
+        "sha256": instance.sha256,
+        "size_bytes": instance.size_bytes,
+        "sop_class_uid": instance.sop_class_uid,
+        "sop_instance_uid": instance.sop_instance_uid,
+        "series_instance_uid": instance.series_instance_uid,
+        "study_instance_uid": instance.study_instance_uid,
+        "transfer_syntax_uid": instance.transfer_syntax_uid,
+        "calling_ae_title": instance.calling_ae_title,
+        "received_at": received_at,
+        "clock_trusted": instance.clock_trusted,
+    }
+    database.table("instances").insert(row)
+    instance_id = database.execute("SELECT last_insert_rowid()").fetchone()[0]
+    return Receipt(instance_id=instance_id, study_key=study_key, is_new=True)
+
+
+def _conflicts(database: Database, instance_id: int, sop_instance_uid: str) -> bool:
+    earlier = "SELECT 1 FROM instances WHERE sop_instance_uid = ? AND id < ?"
+    return database.execute(earlier, (sop_instance_uid, instance_id)).fetchone() is not None
+
+
+def _study_of(database: Database, instance_id: int) -> int:
+    row = database.execute("SELECT study_id FROM instances WHERE id = ?", (instance_id,)).fetchone()
+    return int(row["study_id"])
+
+
+def _named_study(database: Database, study_instance_uid: str | None) -> int | None:
+    query = "SELECT id FROM studies WHERE study_instance_uid = ?"
+    row = database.execute(query, (study_instance_uid,)).fetchone()
+    return int(row["id"]) if row else None
+
+
+def _describe(database: Database, study_id: int, attributes: Attributes, uid: str | None) -> None:
+    birth_date = attributes.birth_date.isoformat() if attributes.birth_date else None
+    database.execute(
+        """UPDATE studies SET study_instance_uid = ?, modality = ?, accession_number = ?, patient_name = ?,
+               patient_id = ?, birth_date = ?, sex = ? WHERE id = ?""",
+        (
+            uid,
+            attributes.modality,
+            attributes.accession_number,
+            attributes.patient_name,
+            attributes.patient_id,
+            birth_date,
+            attributes.sex,
+            study_id,
+        ),
+    )
+
+
+def _make_ready(database: Database, study_id: int) -> str:
+    row = database.execute(
+        "UPDATE studies SET state = 'ready', attempts = 0 WHERE id = ? RETURNING study_key", (study_id,)
+    ).fetchone()
+    return str(row["study_key"])

@@ -1,0 +1,77 @@
+"""The schema, as numbered steps that are only ever appended to.
+
+Times are ISO 8601 text in UTC. Patient names and identifiers live in ``studies`` and
+nowhere else: neither in file names nor in the log.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+MIGRATIONS = Migrations("chest_edge")
+
+
+@MIGRATIONS(name="0001_studies")
+def _studies(database: Database) -> None:
+    database.execute("""
+        CREATE TABLE studies (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            study_key TEXT NOT NULL UNIQUE,
+            study_instance_uid TEXT UNIQUE,
+            state TEXT NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            decision TEXT,
+            reasons TEXT NOT NULL DEFAULT '[]',
+            version INTEGER NOT NULL DEFAULT 0,
+            has_preview INTEGER NOT NULL DEFAULT 0,
+            patient_name TEXT NOT NULL DEFAULT '',
+            patient_id TEXT NOT NULL DEFAULT '',
+            birth_date TEXT,
+            sex TEXT NOT NULL DEFAULT '',
+            accession_number TEXT NOT NULL DEFAULT '',
+            modality TEXT,
+            received_at TEXT NOT NULL,
+            completed_at TEXT
+        )""")
+    database.execute("CREATE INDEX studies_by_state ON studies (state)")
+
+
+@MIGRATIONS(name="0002_instances")
+def _instances(database: Database) -> None:
+    database.execute("""
+        CREATE TABLE instances (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            study_id INTEGER NOT NULL REFERENCES studies (id),
+            state TEXT NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            reason TEXT,
+            path TEXT NOT NULL UNIQUE,
+            sha256 TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            sop_class_uid TEXT NOT NULL,
+            sop_instance_uid TEXT NOT NULL,
+            series_instance_uid TEXT NOT NULL,
+            study_instance_uid TEXT NOT NULL,
+            transfer_syntax_uid TEXT NOT NULL,
+            calling_ae_title TEXT NOT NULL,
+            received_at TEXT NOT NULL,
+            clock_trusted INTEGER NOT NULL,
+            UNIQUE (sop_instance_uid, sha256)
+        )""")
+    database.execute("CREATE INDEX instances_by_state ON instances (state)")
+    database.execute("CREATE INDEX instances_by_study ON instances (study_id)")
+
+
+@MIGRATIONS(name="0003_results")
+def _results(database: Database) -> None:
+    database.execute("""
+        CREATE TABLE results (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            study_id INTEGER NOT NULL REFERENCES studies (id),
+            version INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            has_preview INTEGER NOT NULL,
+            result TEXT NOT NULL,
+            completed_at TEXT NOT NULL,
+            UNIQUE (study_id, version)
+        )""")

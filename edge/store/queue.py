@@ -1,0 +1,122 @@
+"""Studies on their way to a result: claimed by one worker, finished in one transaction.
+
+A study found ``running`` when a worker starts was interrupted; it is put back once, and a
+study that interrupts the worker twice is set aside, so that the others go on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from edge.errors import ReadingError
+from edge.store.database import writing
+from edge.store.instances import reason_json
+from edge.types import Remark, State
+
+MAX_ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A study that this worker reads now. ``sources`` are (instance id, path), oldest first."""
+
+    study_id: int
+    study_key: str
+    next_version: int
+    sources: tuple[tuple[int, Path], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A finished reading. ``result`` is the ``chest-edge/result/1`` object."""
+
+    state: State
+    decision: str | None
+    reasons: Sequence[dict[str, Any]]
+    result: dict[str, Any]
+    completed_at: datetime
+    has_preview: bool
+
+
+def claim(database: Database) -> Claim | None:
+    """Take the oldest ready study, or None; no two claims ever return the same one."""
+    with writing(database):
+        row = database.execute(
+            """UPDATE studies SET state = 'running', attempts = attempts + 1 WHERE id =
+                   (SELECT id FROM studies WHERE state = 'ready' ORDER BY id LIMIT 1)
+               RETURNING id, study_key, version"""
+        ).fetchone()
+        if row is None:
+            return None
+        return Claim(
+            study_id=row["id"],
+            study_key=row["study_key"],
+            next_version=row["version"] + 1,
+            sources=_sources(database, row["id"]),
+        )
+
+
+def complete(database: Database, claimed: Claim, outcome: Outcome) -> None:
+    """Store a new version of the study's result and its state, together or not at all."""
+    completed_at = outcome.completed_at.isoformat()
+    with writing(database):
+        database.table("results").insert(
+            {
+                "study_id": claimed.study_id,
+                "version": claimed.next_version,
+                "state": outcome.state.value,
+                "has_preview": outcome.has_preview,
+                "result": json.dumps(outcome.result),
+                "completed_at": completed_at,
+            }
+        )
+        database.execute(
+            """UPDATE studies SET state = ?, decision = ?, reasons = ?, version = ?, has_preview = ?, completed_at = ?
+               WHERE id = ?""",
+            (
+                outcome.state.value,
+                outcome.decision,
+                json.dumps(list(outcome.reasons)),
+                claimed.next_version,
+                outcome.has_preview,
+                completed_at,
+                claimed.study_id,
+            ),
+        )
+
+
+def fail(database: Database, study_id: int, remark: Remark, completed_at: datetime) -> None:
+    """End a study without a result; earlier versions stay."""
+    with writing(database):
+        database.execute(
+            "UPDATE studies SET state = 'failed', decision = NULL, reasons = ?, completed_at = ? WHERE id = ?",
+            (json.dumps([reason_json(remark)]), completed_at.isoformat(), study_id),
+        )
+
+
+def recover(database: Database, now: datetime) -> int:
+    """Put interrupted studies back, or set them aside after ``MAX_ATTEMPTS``; return how many there were."""
+    interrupted = database.execute("SELECT id, attempts FROM studies WHERE state = 'running'").fetchall()
+    for row in interrupted:
+        if row["attempts"] >= MAX_ATTEMPTS:
+            fail(database, row["id"], ReadingError("reading_crashed").remark(), now)
+        else:
+            _put_back(database, row["id"])
+    return len(interrupted)
+
+
+def _put_back(database: Database, study_id: int) -> None:
+    with writing(database):
+        database.execute("UPDATE studies SET state = 'ready' WHERE id = ?", (study_id,))
+
+
+def _sources(database: Database, study_id: int) -> tuple[tuple[int, Path], ...]:
+    query = "SELECT id, path FROM instances WHERE study_id = ? AND state = 'parsed' ORDER BY id"
+    return tuple((row["id"], Path(row["path"])) for row in database.execute(query, (study_id,)))
