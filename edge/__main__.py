@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge import __version__, config, log
-from edge.errors import EdgeError
+from edge.errors import EdgeError, ModelError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,7 +83,14 @@ def _verify(given: argparse.Namespace, settings: config.Settings) -> int:
 def _doctor(given: argparse.Namespace, settings: config.Settings) -> int:
     from edge.health.doctor import doctor
 
-    return doctor(settings)
+    return doctor(settings, _check_models)
+
+
+def _check_models() -> Mapping[str, ModelError | None]:
+    # Inside a function: where the runtime cannot be loaded, the rest of the doctor still works.
+    from edge.engines.registry import check
+
+    return check()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class Speaker:
     def __init__(self, run_dir: Path, name: str) -> None:
         self._socket = zmq.Context.instance().socket(zmq.PUB)
         self._socket.setsockopt(zmq.LINGER, 100)
-        self._socket.bind(_address(run_dir, name))
+        self._socket.bind(address(run_dir, name))
 
     def wake(self, number: int) -> None:
         """Tell every listener to look at this id."""
@@ -42,7 +42,7 @@ class Listener:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.subscribe(b"")
         for name in names:
-            self._socket.connect(_address(run_dir, name))
+            self._socket.connect(address(run_dir, name))
 
     def wait(self, timeout_s: float) -> int | None:
         """The next id, or None after the timeout."""
@@ -55,7 +55,14 @@ class Listener:
         self._socket.close()
 
 
-def _address(run_dir: Path, name: str) -> str:
+def address(run_dir: Path, name: str) -> str:
+    """Where the process of this name speaks.
+
+    Raises
+    ------
+    SetupError
+        ``path_too_long`` for a socket.
+    """
     path = (run_dir / f"{name}.ipc").resolve()
     if len(str(path)) > _MAX_PATH:
         raise SetupError("path_too_long", path=path, limit=_MAX_PATH)

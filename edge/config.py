@@ -81,6 +81,11 @@ class Settings:
         """Sockets and locks of the running box."""
         return self.data_dir / "run"
 
+    @property
+    def lock(self) -> Path:
+        """Locked (``flock``) by the supervisor for as long as the box runs."""
+        return self.run_dir / "box.lock"
+
 
 def load(path: Path | None) -> Settings:
     """Read settings from a TOML file, or the defaults where none is given.

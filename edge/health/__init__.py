@@ -1,0 +1,1 @@
+"""Self-test of the machine and the box."""

@@ -1,0 +1,207 @@
+"""The self-test that ``chest-edge doctor`` prints: what is wrong with this machine, in plain words.
+
+Every check looks and changes nothing; one that fails never hides the others. What the
+models are checked with is handed in, because this room does not know the engines.
+Rejected: starting the box and looking whether it works, which takes its ports and data.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import socket
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge import clock
+from edge.config import Settings
+from edge.errors import EdgeError
+from edge.health import libraries
+
+ModelCheck = Callable[[], Mapping[str, EdgeError | None]]
+
+_PYTHON = (3, 10)
+_SQLITE = (3, 35, 0)  # RETURNING
+_FREE_BYTES = 2 * 1024**3
+_LOOPBACK = "127.0.0.1"
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found.
+
+    Attributes
+    ----------
+    ok : whether nothing has to be done.
+    text : what was looked at; where not ok, also what is wrong and what to do.
+    """
+
+    ok: bool
+    text: str
+
+
+def doctor(settings: Settings, models: ModelCheck) -> int:
+    """Print a line for each check; return 0 where all is well, else 1."""
+    well = True
+    for finding in examine(settings, models):
+        well = well and finding.ok
+        print("OK      " if finding.ok else "PROBLEM ", finding.text, flush=True)
+    return 0 if well else 1
+
+
+def examine(settings: Settings, models: ModelCheck) -> Iterator[Finding]:
+    """Check the machine and the box, one finding after the other.
+
+    Parameters
+    ----------
+    models : loads every registered model, and gives the error or None by name.
+    """
+    yield _python()
+    yield _sqlite()
+    yield from _libraries()
+    yield from _models(models)
+    yield _data_directory(settings)
+    yield _disk(settings)
+    yield _socket_path(settings)
+    running = is_running(settings)
+    yield _port("DICOM", "dicom.port", settings.dicom.host, settings.dicom.port, running)
+    yield _port("page", "web.port", _LOOPBACK, settings.web.port, running)
+    yield _clock()
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether a box runs on this data directory: it holds the lock there while it lives."""
+    try:
+        with settings.lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info >= _PYTHON:
+        return Finding(True, f"Python {version}")
+    return Finding(False, f"Python {version} is too old. Install Python 3.10 or newer.")
+
+
+def _sqlite() -> Finding:
+    if sqlite3.sqlite_version_info >= _SQLITE:
+        return Finding(True, f"SQLite {sqlite3.sqlite_version}")
+    needed = ".".join(map(str, _SQLITE))
+    return Finding(False, f"SQLite {sqlite3.sqlite_version} is too old. Install Python with SQLite {needed} or newer.")
+
+
+def _libraries() -> Iterator[Finding]:
+    found = libraries.broken()
+    for name in found:
+        yield Finding(False, f"The library or decoder {name} does not work. Run make install again.")
+    if not found:
+        yield Finding(True, f"{len(libraries.LIBRARIES)} libraries, {len(libraries.COMPRESSIONS)} compressions")
+
+
+def _models(check: ModelCheck) -> Iterator[Finding]:
+    try:
+        found = check()
+    except EdgeError as error:
+        yield _model_problem(error)
+        return
+    except (ImportError, OSError):
+        yield Finding(False, "The models cannot be loaded: a library or their list is gone. Run make install again.")
+        return
+    for name, problem in found.items():
+        yield Finding(True, f"Model {name}") if problem is None else _model_problem(problem)
+
+
+def _model_problem(error: EdgeError) -> Finding:
+    return Finding(False, error.text % error.values)
+
+
+def _data_directory(settings: Settings) -> Finding:
+    path = settings.data_dir.resolve()
+    place = _nearest_existing(path)
+    if not place.is_dir():
+        return Finding(False, f"{place} is a file, not a directory. Choose another one (setting data_dir).")
+    try:
+        _write_a_byte(place)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        return Finding(False, f"Cannot write to {place}: {reason}. Repair it or choose another (setting data_dir).")
+    return Finding(True, f"Data directory {path}")
+
+
+def _write_a_byte(folder: Path) -> None:
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"0")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _disk(settings: Settings) -> Finding:
+    free = shutil.disk_usage(_nearest_existing(settings.data_dir.resolve())).free
+    text = f"{free / 1024**3:.1f} GiB free for studies"
+    if free >= _FREE_BYTES:
+        return Finding(True, text)
+    return Finding(False, f"Only {text}. Make room, or move the data to a larger disk (setting data_dir).")
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(place for place in (path, *path.parents) if os.path.exists(place))
+
+
+def _socket_path(settings: Settings) -> Finding:
+    try:
+        from edge import bus
+
+        bus.address(settings.run_dir, "receiver")
+    except ImportError:
+        return Finding(False, "The paths of the box's own sockets cannot be checked without the library pyzmq.")
+    except EdgeError as error:
+        return Finding(False, f"{error.text % error.values} Choose a shorter one (setting data_dir).")
+    return Finding(True, "Length of the paths of the box's own sockets")
+
+
+def _port(what: str, setting: str, host: str, port: int, running: bool) -> Finding:
+    place = f"{what} port {port} on {host}"
+    if running:
+        return Finding(True, f"{place}: the box is running")
+    if not 0 <= port <= _LAST_PORT:
+        return Finding(False, f"{place} does not exist. Choose 1 to {_LAST_PORT} (setting {setting}).")
+    try:
+        _bind_once(host, port)
+    except OSError as error:
+        return Finding(False, f"{place} {_why_not(error)} (setting {setting}).")
+    return Finding(True, f"{place} is free")
+
+
+def _why_not(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "is in use by another program. Stop it or choose another port"
+    if error.errno == errno.EACCES:
+        return "needs more rights than this user has. Choose a port from 1024 up"
+    return "is not an address of this machine. Choose another address"
+
+
+def _bind_once(host: str, port: int) -> None:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as attempt:
+        # As servers do: a connection that ended a moment ago does not keep the port.
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        attempt.bind(address)
+
+
+def _clock() -> Finding:
+    now = f"{clock.utc():%Y-%m-%d %H:%M} UTC"
+    if clock.is_trusted():
+        return Finding(True, f"Clock {now}")
+    return Finding(False, f"The clock says {now}, which cannot be. Set it: times on results would be wrong.")
