@@ -78,8 +78,11 @@ lock:
 		echo 'A lock file names a registry or a path of this machine.' >&2; exit 1; }
 
 translations: $(VENV)/test.stamp
-	$(BIN)/pybabel extract --mapping $(CATALOGUES)/babel.cfg --keyword N_ --output $(CATALOGUES)/messages.pot edge
-	$(BIN)/pybabel update --input-file $(CATALOGUES)/messages.pot --output-dir $(CATALOGUES)
+	@mkdir -p build
+	$(BIN)/pybabel extract --mapping $(CATALOGUES)/babel.cfg --keyword N_ --add-location file --sort-by-file \
+		--no-wrap --project 'Chest Edge' --output build/messages.pot edge
+	$(BIN)/pybabel update --input-file build/messages.pot --output-dir $(CATALOGUES) \
+		--no-fuzzy-matching --ignore-obsolete --no-wrap --ignore-pot-creation-date
 	$(BIN)/pybabel compile --directory $(CATALOGUES)
 
 clean:

@@ -1,0 +1,84 @@
+"""The application factory: everything that a page needs, put together for one box."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, render_template
+from flask_babel import gettext
+from werkzeug.exceptions import HTTPException, SecurityError
+
+from edge import __version__, log
+from edge.config import Settings
+from edge.errors import EdgeError
+from edge.types import N_
+from edge.web import guard, languages, wording
+from edge.web.live import Live
+from edge.web.views import KeyConverter, Pages
+
+_SPARE_THREADS = 4
+_TROUBLES = {
+    404: N_("This page or study is not on the box."),
+    503: N_("The box is busy. It will try again by itself."),
+}
+_REFUSED = N_("The box does not answer this request.")
+_FAULT = N_("Something went wrong inside the box. Go back to the worklist and try again.")
+
+
+class _Page(Flask):
+    def log_exception(self, exc_info: Any) -> None:
+        # Flask would log the message of the exception, which can hold patient data.
+        log.event("page_failed", error_type=exc_info[0].__name__, where=log.where(exc_info[1]))
+
+
+def create_app(settings: Settings, live: Live | None = None) -> Flask:
+    """The page of one box.
+
+    Parameters
+    ----------
+    live : wake-ups that are already being listened to; without them open pages only look
+        again by themselves from time to time.
+
+    Raises
+    ------
+    SetupError
+        For a default language that the page does not have.
+    """
+    app = _Page("edge.web")
+    app.url_map.converters["key"] = KeyConverter
+    guard.install(app)
+    languages.install(app, settings.web.language)
+    app.register_blueprint(Pages(settings, live or Live(settings.run_dir, streams(settings))).blueprint())
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.register_error_handler(HTTPException, _trouble)
+    app.register_error_handler(EdgeError, _trouble)
+    app.jinja_env.filters["person"] = wording.person
+    app.context_processor(
+        lambda: {
+            "version": __version__,
+            "language": languages.current(),
+            "languages": languages.LANGUAGES,
+            "wording": wording,
+        }
+    )
+    return app
+
+
+def streams(settings: Settings) -> int:
+    """How many pages may listen to wake-ups at once, so that threads are left to answer the others."""
+    return max(1, settings.web.threads - _SPARE_THREADS)
+
+
+def _trouble(error: Exception) -> tuple[str, int]:
+    status, text = _described(error)
+    if isinstance(error, SecurityError):
+        # A foreign host has no addresses on this box, so that no page can be made for it.
+        return text, status
+    return render_template("trouble.html", status=status, text=text), status
+
+
+def _described(error: Exception) -> tuple[int, str]:
+    if isinstance(error, EdgeError):
+        return error.http_status, gettext(error.text) % error.values
+    status = error.code if isinstance(error, HTTPException) and error.code else 500
+    return status, gettext(_TROUBLES.get(status, _FAULT if status >= 500 else _REFUSED))

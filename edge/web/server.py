@@ -1,0 +1,83 @@
+"""The process of the page: waitress on the loopback address.
+
+The limits answer measured weaknesses: with waitress's defaults 200 slow connections block
+the page for half a minute. Rejected: gunicorn, which needs a process a worker where a
+thread does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from waitress.server import BaseWSGIServer, create_server
+
+from edge import log
+from edge.config import Settings
+from edge.errors import SetupError
+from edge.web.app import create_app, streams
+from edge.web.live import Live
+
+HOST = "127.0.0.1"
+_MAX_HEADER_BYTES = 16 * 1024
+_MAX_BODY_BYTES = 16 * 1024
+
+
+def run(settings: Settings) -> int:
+    """Serve the page until SIGTERM or SIGINT, and return the exit status.
+
+    The bound port is in ``run_dir/web.port`` once the page answers.
+
+    Raises
+    ------
+    SetupError
+        Where the port is taken.
+    """
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    live = Live(settings.run_dir, streams(settings))
+    server = _bound(settings, live)
+    # waitress ends its loop on SystemExit, and then waits for the threads that still answer.
+    signal.signal(signal.SIGTERM, lambda number, frame: _stop(live, number, frame))
+    signal.signal(signal.SIGINT, lambda number, frame: _stop(live, number, frame))
+    live.start()
+    port = int(server.effective_port)
+    _write_whole(settings.run_dir / "web.port", f"{port}\n")
+    log.event("page_ready", host=HOST, port=port)
+    server.run()
+    live.close()
+    server.close()
+    return 0
+
+
+def _bound(settings: Settings, live: Live) -> BaseWSGIServer:
+    try:
+        return create_server(
+            create_app(settings, live),
+            host=HOST,
+            port=settings.web.port,
+            threads=settings.web.threads,
+            connection_limit=500,
+            channel_timeout=15,
+            # Lets an event stream notice that its browser has gone.
+            channel_request_lookahead=1,
+            max_request_header_size=_MAX_HEADER_BYTES,
+            max_request_body_size=_MAX_BODY_BYTES,
+            ident=None,
+        )
+    except OSError as error:
+        raise SetupError("port_in_use", port=settings.web.port) from error
+
+
+def _stop(live: Live, number: int, frame: FrameType | None) -> NoReturn:
+    live.stop()
+    sys.exit(0)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="ascii")
+    os.replace(part, path)

@@ -1,0 +1,188 @@
+"""The pages: worklist, one study, its pictures, wake-ups, and the answer to "are you well".
+
+The only identifier in an address is the random key of a study (32 hexadecimal digits):
+addresses end up in histories and logs, where no patient data may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request, url_for
+from PIL import Image
+from werkzeug.routing import BaseConverter
+from werkzeug.wrappers import Response as AnyResponse
+
+from edge.config import Settings
+from edge.store import studies
+from edge.types import State
+from edge.web import languages, overlay, wording
+from edge.web.live import Live
+
+SHOWN = 100
+_REMEMBERED = 512
+
+
+class KeyConverter(BaseConverter):
+    """The random key of a study in an address; anything else does not exist."""
+
+    regex = "[0-9a-f]{32}"
+
+
+class Pages:
+    """The views, bound to the settings and the wake-ups of one box."""
+
+    def __init__(self, settings: Settings, live: Live) -> None:
+        self._settings = settings
+        self._live = live
+        # A version of a result never changes, so that what was read of it may be kept.
+        self._probabilities = lru_cache(_REMEMBERED)(self._read_probabilities)
+
+    def blueprint(self) -> Blueprint:
+        """The addresses of the pages."""
+        pages = Blueprint("pages", __name__)
+        pages.before_request(_switch_language)
+        routes: tuple[tuple[str, Callable[..., Any]], ...] = (
+            ("/", self.worklist),
+            ("/worklist", self.worklist_rows),
+            ("/study/<key:key>", self.study),
+            ("/study/<key:key>/stamp", self.stamp),
+            ("/study/<key:key>.json", self.result),
+            ("/study/<key:key>/<int:version>/picture.jpg", self.picture),
+            ("/study/<key:key>/<int:version>/thumbnail.jpg", self.thumbnail),
+            ("/events", self.events),
+            ("/healthz", self.health),
+        )
+        for address, view in routes:
+            pages.add_url_rule(address, view.__name__, view)
+        return pages
+
+    def worklist(self) -> str:
+        """The whole worklist page, newest study first."""
+        return render_template("worklist.html", rows=self._rows(), shown=SHOWN)
+
+    def worklist_rows(self) -> str:
+        """Only the rows, for a page that looks again."""
+        return render_template("_rows.html", rows=self._rows(), shown=SHOWN)
+
+    def study(self, key: str) -> str:
+        """One study with its picture and its reading."""
+        found = self._found(key)
+        result = _shown(found)
+        picture = studies.preview_path(self._settings, key, found.version) if found.has_preview else None
+        size = _size_px(picture)
+        return render_template(
+            "study.html",
+            study=found,
+            stamp=_stamp(found),
+            verdict=wording.verdict(found.state, found.decision, _probabilities(found.result)),
+            reading=_reading(found),
+            quality=result.get("quality") or (),
+            stages=result.get("stages") or (),
+            size_px=size,
+            outlines=overlay.outlines(result.get("segmentation"), *size) if size else (),
+        )
+
+    def stamp(self, key: str) -> Response:
+        """What changes whenever a study's page has something new to show."""
+        return Response(_stamp(self._found(key)), mimetype="text/plain")
+
+    def result(self, key: str) -> Response:
+        """The newest result of a study, by the schema ``chest-edge/result/1``."""
+        found = self._found(key)
+        if found.result is None:
+            abort(404)
+        return jsonify(found.result)
+
+    def picture(self, key: str, version: int) -> Response:
+        """The picture of a study as JPEG."""
+        return _jpeg(studies.preview_path(self._settings, key, version))
+
+    def thumbnail(self, key: str, version: int) -> Response:
+        """The small picture of a study as JPEG."""
+        return _jpeg(studies.thumbnail_path(self._settings, key, version))
+
+    def events(self) -> Response:
+        """Server-sent wake-ups, or 503 where too many pages listen already."""
+        if not self._live.take_slot():
+            abort(503)
+        gone = request.environ.get("waitress.client_disconnected", lambda: False)
+        response = Response(self._live.events(gone), mimetype="text/event-stream")
+        # Not in the generator: one that was never begun would never give its slot back.
+        response.call_on_close(self._live.give_slot)
+        return response
+
+    def health(self) -> Response:
+        """Whether the page can read the store."""
+        studies.worklist(self._settings.database, 1)
+        return jsonify(status="ok")
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [
+            {"study": row, "verdict": wording.verdict(row.state, row.decision, self._suspected(row))}
+            for row in studies.worklist(self._settings.database, SHOWN)
+        ]
+
+    def _suspected(self, row: studies.WorklistRow) -> Mapping[str, float | None] | None:
+        return self._probabilities(row.study_key, row.version) if row.decision == "abnormal" else None
+
+    def _read_probabilities(self, key: str, version: int) -> Mapping[str, float | None] | None:
+        found = studies.study(self._settings.database, key)
+        return _probabilities(found.result) if found is not None else None
+
+    def _found(self, key: str) -> studies.StudyView:
+        found = studies.study(self._settings.database, key)
+        if found is None:
+            abort(404)
+        return found
+
+
+def _switch_language() -> AnyResponse | None:
+    chosen = request.args.get("lang")
+    if chosen is None or chosen not in languages.LANGUAGES or request.endpoint is None:
+        return None
+    response = redirect(url_for(request.endpoint, **(request.view_args or {})), 303)
+    response.set_cookie(**languages.cookie(chosen))
+    return response
+
+
+def _stamp(found: studies.StudyView) -> str:
+    return f"{found.state.value} {found.version} {found.instance_count}"
+
+
+def _shown(found: studies.StudyView) -> Mapping[str, Any]:
+    """The newest result, unless a later reading has begun or failed: then it is out of date."""
+    return found.result or {} if found.state in (State.DONE, State.NO_RESULT) else {}
+
+
+def _probabilities(result: Mapping[str, Any] | None) -> Mapping[str, float | None] | None:
+    classification = (result or {}).get("classification") or {}
+    probabilities: Mapping[str, float | None] | None = classification.get("probabilities")
+    return probabilities
+
+
+def _reading(found: studies.StudyView) -> dict[str, Any] | None:
+    """What may be shown of the classification: nothing unless the box makes a claim."""
+    if found.state is not State.DONE or found.decision not in ("normal", "abnormal") or not found.result:
+        return None
+    shown = {name: p for name, p in (_probabilities(found.result) or {}).items() if p is not None}
+    bars = sorted(shown.items(), key=lambda bar: -bar[1])
+    return {"bars": bars, "group": found.result["classification"].get("group")}
+
+
+def _size_px(picture: Path | None) -> tuple[int, int] | None:
+    if picture is None or not picture.exists():
+        return None
+    with Image.open(picture, formats=["JPEG"]) as image:
+        width_px, height_px = image.size
+    return width_px, height_px
+
+
+def _jpeg(path: Path) -> Response:
+    try:
+        return Response(path.read_bytes(), mimetype="image/jpeg")
+    except FileNotFoundError:
+        abort(404)

@@ -1,0 +1,153 @@
+"""What the page says about a study: one shape, one colour and one sentence for each case.
+
+The sentence is chosen here and nowhere else, so that the worklist and the result page
+can never disagree. Rejected: wording in the templates, where no test would reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+from edge.types import N_, Decision, State
+
+
+class Kind(str, Enum):
+    """The case of a study; the shape and the colour hang on it.
+
+    Circle, triangle, diamond, square, octagon and ring, in this order.
+    """
+
+    NORMAL = "normal"
+    ABNORMAL = "abnormal"
+    REFER = "refer"
+    NO_RESULT = "no-result"
+    FAILED = "failed"
+    READING = "reading"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A case and the sentence for it, not yet translated."""
+
+    kind: Kind
+    text: str
+
+
+CLASSES: Mapping[str, str] = MappingProxyType(
+    {
+        "normal": N_("Normal"),
+        "bacterial": N_("Bacterial pneumonia"),
+        "viral": N_("Viral pneumonia"),
+        "covid19": N_("COVID-19 pneumonia"),
+        "other_pneumonia": N_("Other pneumonia"),
+        "tuberculosis": N_("Tuberculosis"),
+        "other": N_("Other finding"),
+    }
+)
+GROUPS: Mapping[str, str] = MappingProxyType(
+    {
+        "adult": N_("Read as an adult"),
+        "child": N_("Read as a child"),
+        "unknown": N_("Age unknown"),
+    }
+)
+STAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "quality": N_("Image check"),
+        "segmentation": N_("Lung fields"),
+        "classification": N_("Classification"),
+    }
+)
+STATUSES: Mapping[str, str] = MappingProxyType(
+    {
+        "ok": N_("Done"),
+        "skipped": N_("Skipped"),
+        "failed": N_("Failed"),
+    }
+)
+SEVERITIES: Mapping[str, str] = MappingProxyType(
+    {
+        "stop": N_("Stop"),
+        "warn": N_("Warning"),
+        "info": N_("Note"),
+    }
+)
+SEXES: Mapping[str, str] = MappingProxyType(
+    {
+        "F": N_("Female"),
+        "M": N_("Male"),
+        "O": N_("Other"),
+    }
+)
+LIMITS = (
+    N_("The box looks for pneumonia and tuberculosis only. It does not look for anything else."),
+    N_("“No pneumonia seen” does not mean that the patient is healthy."),
+    N_("The percentages are estimates by a program. They are not a diagnosis."),
+    N_("A doctor decides, with the patient, the history and the whole image."),
+)
+
+_PNEUMONIA = frozenset({"bacterial", "viral", "covid19", "other_pneumonia"})
+_PNEUMONIA_SUSPECTED = N_("Pneumonia suspected")
+_SUSPICIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "tuberculosis": N_("Tuberculosis suspected"),
+        "other": N_("Other finding suspected"),
+    }
+)
+_ABNORMALITY_SUSPECTED = N_("Abnormality suspected")
+_BY_STATE: Mapping[State, Verdict] = MappingProxyType(
+    {
+        State.NO_RESULT: Verdict(kind=Kind.NO_RESULT, text=N_("No result")),
+        State.FAILED: Verdict(kind=Kind.FAILED, text=N_("Reading failed")),
+        State.QUARANTINED: Verdict(kind=Kind.FAILED, text=N_("Cannot be read")),
+    }
+)
+_READING = Verdict(kind=Kind.READING, text=N_("Reading…"))
+_NORMAL = Verdict(kind=Kind.NORMAL, text=N_("No pneumonia seen"))
+_REFER = Verdict(kind=Kind.REFER, text=N_("No claim: a doctor must read it"))
+
+
+def verdict(state: State, decision: str | None, probabilities: Mapping[str, float | None] | None) -> Verdict:
+    """Case and sentence of a study.
+
+    A finished study without a decision that is known here is referred: the page never
+    guesses in favour of "nothing seen".
+    """
+    if state is not State.DONE:
+        return _BY_STATE.get(state, _READING)
+    if decision == Decision.NORMAL.value:
+        return _NORMAL
+    if decision == Decision.ABNORMAL.value:
+        return Verdict(kind=Kind.ABNORMAL, text=suspicion(probabilities or {}))
+    return _REFER
+
+
+def suspicion(probabilities: Mapping[str, float | None]) -> str:
+    """What is suspected: the likeliest finding, the kinds of pneumonia counted together."""
+    findings: dict[str, float] = {}
+    for name, probability in probabilities.items():
+        if name == "normal" or probability is None:
+            continue
+        text = _PNEUMONIA_SUSPECTED if name in _PNEUMONIA else _SUSPICIONS.get(name, _ABNORMALITY_SUSPECTED)
+        findings[text] = findings.get(text, 0.0) + probability
+    return max(findings, key=lambda text: findings[text]) if findings else _ABNORMALITY_SUSPECTED
+
+
+def person(name: str) -> str:
+    """A DICOM person name as people write it (PS3.5, section 6.2.1, value representation PN).
+
+    ``Adams^John Robert^Quincy`` becomes ``Adams, John Robert Quincy``; the ideographic
+    group follows the alphabetic one. Control characters are left out.
+    """
+    printable = "".join(letter for letter in name if letter.isprintable())
+    groups = (_group(group) for group in printable.split("=")[:2])
+    return " · ".join(group for group in groups if group)
+
+
+def _group(group: str) -> str:
+    family, *rest = (" ".join(part.split()) for part in group.split("^"))
+    given = " ".join(part for part in rest if part)
+    return ", ".join(part for part in (family, given) if part)
