@@ -1,0 +1,135 @@
+"""Header values of one DICOM object, read without trusting any of them.
+
+A value that breaks its own value representation (PS3.5 section 6.2) counts as absent:
+a bad PatientAge must not keep an image from being read. Rejected: pydicom's strict
+validation, which refuses objects of real modalities for a blank in an identifier.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime, time
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.valuerep import DA, DT, TM, PersonName
+
+from edge.dicom.image import Header, PatientInfo
+from edge.types import SpacingMm
+
+_MAX_TEXT = 128
+_DAYS_PER_AGE_UNIT = {"D": 1.0, "W": 7.0, "M": 30.4375, "Y": 365.25}
+_DAYS_PER_YEAR = 365.25
+_MAX_AGE_YEARS = 150
+
+
+def header_of(dataset: Dataset) -> Header:
+    """The part of the header that the box keeps."""
+    return Header(
+        study_instance_uid=text(dataset, "StudyInstanceUID") or None,
+        series_instance_uid=text(dataset, "SeriesInstanceUID") or None,
+        sop_instance_uid=text(dataset, "SOPInstanceUID") or None,
+        sop_class_uid=text(dataset, "SOPClassUID") or None,
+        modality=text(dataset, "Modality") or None,
+        patient=PatientInfo(
+            name=_person(dataset),
+            patient_id=text(dataset, "PatientID"),
+            birth_date=_date(dataset, "PatientBirthDate"),
+            sex=text(dataset, "PatientSex"),
+        ),
+        accession_number=text(dataset, "AccessionNumber"),
+        acquired_at=_acquired_at(dataset),
+        instance_number=integer(dataset, "InstanceNumber"),
+    )
+
+
+def pixel_spacing_mm(dataset: Dataset) -> SpacingMm | None:
+    """(row, column) spacing from PixelSpacing, else ImagerPixelSpacing (PS3.3 section 10.7); None unless positive."""
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        spacing = _numbers(dataset, keyword)
+        if len(spacing) == 2 and all(math.isfinite(value) and value > 0 for value in spacing):
+            return (spacing[0], spacing[1])
+    return None
+
+
+def age_years(dataset: Dataset) -> float | None:
+    """Age from PatientAge (PS3.5, VR AS), else from the birth date and the date of the study; None where unknown."""
+    stated = text(dataset, "PatientAge")
+    if len(stated) == 4 and stated[:3].isdecimal() and stated[3] in _DAYS_PER_AGE_UNIT:
+        return int(stated[:3]) * _DAYS_PER_AGE_UNIT[stated[3]] / _DAYS_PER_YEAR
+    born, taken = _date(dataset, "PatientBirthDate"), _date(dataset, "StudyDate")
+    if born is None or taken is None:
+        return None
+    years = (taken - born).days / _DAYS_PER_YEAR
+    return years if 0 <= years <= _MAX_AGE_YEARS else None
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """A text value without control characters, at most 128 characters; empty where absent or broken."""
+    value = _value(dataset, keyword)
+    if value is None or isinstance(value, (bytes, list)):
+        return ""
+    return "".join(character for character in str(value)[:_MAX_TEXT] if character.isprintable()).strip()
+
+
+def integer(dataset: Dataset, keyword: str) -> int | None:
+    """A whole number, or None where absent or broken."""
+    try:
+        return int(_value(dataset, keyword))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def number(dataset: Dataset, keyword: str) -> float | None:
+    """A finite number, the first of several, or None where absent or broken."""
+    values = _numbers(dataset, keyword)
+    return values[0] if values and math.isfinite(values[0]) else None
+
+
+def _numbers(dataset: Dataset, keyword: str) -> list[float]:
+    value = _value(dataset, keyword)
+    try:
+        return [float(item) for item in value] if hasattr(value, "__iter__") else [float(value)]
+    except (TypeError, ValueError):
+        return []
+
+
+def _value(dataset: Dataset, keyword: str) -> Any:
+    try:
+        return dataset.get(keyword)
+    except Exception:  # pydicom converts a raw value here and may raise anything on a broken one
+        return None
+
+
+def _person(dataset: Dataset) -> str:
+    value = _value(dataset, "PatientName")
+    if not isinstance(value, PersonName):
+        return text(dataset, "PatientName")
+    parts = [part.strip() for part in (value.family_name, value.given_name, value.middle_name) if part.strip()]
+    joined = ", ".join([parts[0], " ".join(parts[1:])]) if len(parts) > 1 else "".join(parts)
+    return "".join(character for character in joined[:_MAX_TEXT] if character.isprintable())
+
+
+def _acquired_at(dataset: Dataset) -> datetime | None:
+    moment = _parsed(DT, dataset, "AcquisitionDateTime")
+    if isinstance(moment, datetime):
+        return moment.replace(tzinfo=None)
+    for event in ("Acquisition", "Content", "Study"):
+        day, at = _date(dataset, f"{event}Date"), _parsed(TM, dataset, f"{event}Time")
+        if day is not None:
+            at = at if isinstance(at, time) else time()
+            return datetime.combine(day, time(at.hour, at.minute, at.second, at.microsecond))
+    return None
+
+
+def _date(dataset: Dataset, keyword: str) -> date | None:
+    parsed = _parsed(DA, dataset, keyword)
+    return date(parsed.year, parsed.month, parsed.day) if isinstance(parsed, date) else None
+
+
+def _parsed(kind: Any, dataset: Dataset, keyword: str) -> Any:
+    stated = text(dataset, keyword)
+    try:
+        return kind(stated) if stated else None
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,89 @@
+"""The process that opens files of strangers: ``python -m edge.dicom.child MEMORY_BYTES PARENT_PID``.
+
+Reads one request a line on standard input, ``{"path", "pixels"}``, writes the pixels to
+the file named there and one reply a line to standard output. A file that needs more than
+the process may use ends the request, or the process; the parent starts another. Codecs
+that print, and crash dumps that hold images, find nowhere to write to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from edge import log
+from edge.errors import UnreadableError
+from edge.lifeline import die_with_parent
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    die_with_parent(int(sys.argv[2]))
+    replies = _private_output()
+    _limit(int(sys.argv[1]))
+    log.silence_libraries()
+    warnings.simplefilter("ignore")  # pydicom's warnings hold element values
+    answer = _answerer()
+    _send(replies, {"ready": True})
+    for line in sys.stdin:
+        request = json.loads(line)
+        _send(replies, answer(Path(request["path"]), Path(request["pixels"])))
+
+
+def _private_output() -> TextIO:
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    return replies
+
+
+def _limit(memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _answerer() -> Callable[[Path, Path], dict[str, Any]]:
+    # Imported under the limits, so that the start is the only time they are loaded.
+    import numpy as np
+    from pydicom import config
+
+    from edge.dicom.image import UnreadableImageError, header_to_json, radiograph_to_json
+    from edge.dicom.parse import parse
+
+    config.settings.reading_validation_mode = config.IGNORE
+
+    def answer(path: Path, pixels: Path) -> dict[str, Any]:
+        try:
+            image = parse(path)
+        except UnreadableImageError as error:
+            header = header_to_json(error.header) if error.header else None
+            return {"error": error.code, "values": error.values, "header": header}
+        except UnreadableError as error:
+            return {"error": error.code, "values": error.values, "header": None}
+        except OSError:
+            return {"error": "not_dicom", "values": {}, "header": None}
+        except (MemoryError, RecursionError):
+            return {"error": "parser_limit", "values": {}, "header": None}
+        try:
+            np.save(pixels, image.radiograph.pixels)
+        except OSError:
+            return {"storage": "disk_full"}
+        return {"header": header_to_json(image), "radiograph": radiograph_to_json(image.radiograph)}
+
+    return answer
+
+
+def _send(replies: TextIO, reply: dict[str, Any]) -> None:
+    replies.write(json.dumps(reply) + "\n")
+    replies.flush()
+
+
+if __name__ == "__main__":
+    main()

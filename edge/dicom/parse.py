@@ -1,0 +1,186 @@
+"""One file to one image, or the reason why not. Runs in the child process only.
+
+Reads PS3.10 files, bare data sets without a preamble (older modalities export them), and
+PNG or JPEG pictures. Deflated transfer syntax is refused before anything is inflated: one
+megabyte of it can ask for two gigabytes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import gdcm
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from edge.dicom import pictures
+from edge.dicom.attributes import age_years, header_of, integer, pixel_spacing_mm, text
+from edge.dicom.image import ParsedImage, UnreadableImageError
+from edge.dicom.limits import check_sides
+from edge.dicom.pixels import Stored, to_unit_range
+from edge.errors import UnreadableError
+from edge.types import Radiograph
+
+_READ_MODALITIES = frozenset({"CR", "DX", "DR", "RG", "CT", "OT", "SC", ""})
+_READ_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.1",  # CR, and DX below .1.1.1 (presentation) and .1.1.1.1 (processing)
+    "1.2.840.10008.5.1.4.1.1.1.1",
+    "1.2.840.10008.5.1.4.1.1.1.1.1",
+    "1.2.840.10008.5.1.4.1.1.2",  # CT
+    "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
+    "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
+    "",
+)
+# JPEG processes with 12-bit samples that pydicom leaves out and GDCM decodes.
+_GDCM_ONLY = frozenset({"1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
+
+
+def parse(path: Path) -> ParsedImage:
+    """Read one file.
+
+    Raises
+    ------
+    UnreadableError
+        With the reason; an ``UnreadableImageError`` where the header could be read.
+    MemoryError
+        Where the process's limit is too small for it.
+    """
+    with path.open("rb") as file:
+        start = file.read(132)
+    if start.startswith(pictures.SIGNATURES):
+        return pictures.parse_picture(path)
+    has_preamble = start[128:] == b"DICM"
+    if has_preamble:
+        _refuse_deflated(path)
+    dataset = _header(path, has_preamble)
+    header = header_of(dataset)
+    try:
+        _check_kind(dataset)
+        stored = _decoded(path)
+        return ParsedImage.of(header, _radiograph(stored, dataset))
+    except UnreadableError as error:
+        raise UnreadableImageError(error.code, header, **error.values) from error
+
+
+def _refuse_deflated(path: Path) -> None:
+    try:
+        meta = read_file_meta_info(path)
+    except MemoryError:
+        raise
+    except Exception as error:  # pydicom raises anything on broken bytes
+        raise UnreadableError("undecodable") from error
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise UnreadableError("unsupported_transfer_syntax")
+
+
+def _header(path: Path, has_preamble: bool) -> Dataset:
+    with path.open("rb") as file:
+        dataset = _read(file, stop_before_pixels=True, code="undecodable" if has_preamble else "not_dicom")
+        has_image_or_class = any(keyword in dataset for keyword in ("SOPClassUID", "Rows"))
+        if not has_image_or_class:
+            raise UnreadableError("truncated" if has_preamble else "not_dicom")
+    return dataset
+
+
+def _read(file: BinaryIO, stop_before_pixels: bool, code: str) -> Dataset:
+    try:
+        return dcmread(file, stop_before_pixels=stop_before_pixels, force=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # pydicom raises anything on broken bytes
+        raise UnreadableError(code) from error
+
+
+def _check_kind(dataset: Dataset) -> None:
+    frames = integer(dataset, "NumberOfFrames") or 1
+    if frames > 1:
+        raise UnreadableError("multi_frame", frames=frames)
+    modality = text(dataset, "Modality")
+    if modality not in _READ_MODALITIES or text(dataset, "SOPClassUID") not in _READ_CLASSES:
+        raise UnreadableError("unsupported_object", modality=modality or "?")
+    rows, columns = integer(dataset, "Rows"), integer(dataset, "Columns")
+    if rows is not None and columns is not None:
+        check_sides(rows=rows, columns=columns)
+
+
+def _decoded(path: Path) -> Stored:
+    with path.open("rb") as file:
+        whole = _read(file, stop_before_pixels=False, code="undecodable")
+    _check_complete(whole, path)
+    if "TransferSyntaxUID" not in whole.file_meta:
+        whole.file_meta.TransferSyntaxUID = _guessed_transfer_syntax(whole)
+    try:
+        if whole.file_meta.TransferSyntaxUID in _GDCM_ONLY:
+            return _decode_with_gdcm(path, rows=int(whole.Rows), columns=int(whole.Columns))
+        return pixel_array(whole)
+    except MemoryError:
+        raise
+    except NotImplementedError as error:
+        raise UnreadableError("unsupported_transfer_syntax") from error
+    except Exception as error:  # each codec has its own errors
+        raise UnreadableError("undecodable") from error
+
+
+def _check_complete(whole: Dataset, path: Path) -> None:
+    # pydicom reads on silently where a file ends inside an element, and drops everything
+    # read so far where it ends inside a sequence or a compressed image.
+    keys = list(whole.keys())
+    last = whole.get_item(keys[-1]) if keys else None
+    if last is None:
+        raise UnreadableError("truncated")
+    if isinstance(last, RawDataElement) and last.length != 0xFFFFFFFF:
+        if last.value_tell + last.length > os.path.getsize(path):
+            raise UnreadableError("truncated")
+    if "PixelData" not in whole:
+        raise UnreadableError("no_pixel_data")
+
+
+def _guessed_transfer_syntax(dataset: Dataset) -> UID:
+    is_implicit, is_little_endian = dataset.original_encoding
+    if is_implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if is_little_endian else ExplicitVRBigEndian
+
+
+def _decode_with_gdcm(path: Path, rows: int, columns: int) -> Stored:
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(path))
+    if not reader.Read():
+        raise UnreadableError("undecodable")
+    image = reader.GetImage()
+    pixel_format = image.GetPixelFormat()
+    sign = "i" if pixel_format.GetPixelRepresentation() else "u"
+    # GDCM's wrapper hands the buffer over as text; this is the documented way back to bytes.
+    content = image.GetBuffer().encode("utf-8", errors="surrogateescape")
+    values = np.frombuffer(content, f"{sign}{pixel_format.GetBitsAllocated() // 8}")
+    return values.reshape(rows, columns)
+
+
+def _radiograph(stored: Stored, dataset: Dataset) -> Radiograph:
+    try:
+        pixels = to_unit_range(stored, dataset)
+    except (UnreadableError, MemoryError):
+        raise
+    except Exception as error:  # broken tables and windows raise in many ways
+        raise UnreadableError("undecodable") from error
+    if not np.isfinite(pixels).all():
+        raise UnreadableError("undecodable")
+    return Radiograph(
+        pixels=np.ascontiguousarray(pixels, dtype=np.float32),
+        pixel_spacing_mm=pixel_spacing_mm(dataset),
+        view=text(dataset, "ViewPosition") or None,
+        patient_age_years=age_years(dataset),
+    )

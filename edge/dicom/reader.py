@@ -1,0 +1,183 @@
+"""Reads files of strangers through one limited child process, restarted whenever it fails.
+
+The parent never parses: it hands a path over a pipe, and gets a header as JSON and pixels
+as a .npy file back. Rejected: a new process a file (0.5 s of imports each) and a pool
+(images of one box come one at a time).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge import clock
+from edge.dicom.image import ParsedImage, UnreadableImageError, header_from_json, radiograph_from_json
+from edge.errors import StorageError, UnreadableError
+
+_START_S = 60.0
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each thread of theirs reserves memory
+
+
+class Reader:
+    """Turns files into images. Not to be shared between threads.
+
+    Parameters
+    ----------
+    memory_bytes : address space of the child, libraries included.
+    file_s : seconds that one file may take.
+    files : after so many the child is replaced, so that no leak of a codec grows for ever.
+    """
+
+    def __init__(self, *, memory_bytes: int = 2 << 30, file_s: float = 10.0, files: int = 200) -> None:
+        self._memory_bytes = memory_bytes
+        self._file_s = file_s
+        self._files = files
+        self._served = 0
+        self._child: _Child | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="chest-edge-")
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child and remove what it wrote."""
+        self._end_child()
+        self._folder.cleanup()
+
+    @property
+    def child_pid(self) -> int | None:
+        """The process that parses now, if any."""
+        return self._child.pid if self._child else None
+
+    def read(self, path: Path) -> ParsedImage:
+        """Read one file.
+
+        Raises
+        ------
+        UnreadableError
+            With the reason; an ``UnreadableImageError`` where the header could be read.
+            ``parser_limit`` where the file needed more time or memory than it may use.
+        StorageError
+            Where the temporary folder has no room for the pixels; the file is not at fault.
+        """
+        pixels = Path(self._folder.name) / "pixels.npy"
+        try:
+            reply = self._ask({"path": str(path.absolute()), "pixels": str(pixels)})
+            return _image(reply, pixels)
+        finally:
+            pixels.unlink(missing_ok=True)
+
+    def _ask(self, request: dict[str, str]) -> dict[str, Any]:
+        child = self._running_child()
+        try:
+            return child.ask(request, self._file_s)
+        except _LostError as error:
+            self._end_child()
+            raise UnreadableError("parser_limit") from error
+
+    def _running_child(self) -> _Child:
+        if self._child is not None and (self._served >= self._files or not self._child.is_alive()):
+            self._end_child()
+        if self._child is None:
+            self._child, self._served = _Child(self._memory_bytes), 0
+        self._served += 1
+        return self._child
+
+    def _end_child(self) -> None:
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+
+class _LostError(Exception):
+    """The child ended, or did not answer in time."""
+
+
+class _Child:
+    def __init__(self, memory_bytes: int) -> None:
+        # -I: neither the current directory nor the environment may bring modules in.
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-m", "edge.dicom.child", str(memory_bytes), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **_ONE_THREAD},
+        )
+        self._received = b""
+        try:
+            self._answer(_START_S)
+        except _LostError as error:
+            self.end()
+            raise RuntimeError("expected the parsing process to start, it ended") from error
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, request: dict[str, str], seconds: float) -> dict[str, Any]:
+        assert self._process.stdin is not None  # noqa: S101
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise _LostError from error
+        return self._answer(seconds)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                _close_quietly(pipe)
+
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        assert self._process.stdout is not None  # noqa: S101
+        descriptor = self._process.stdout.fileno()
+        deadline = clock.monotonic() + seconds
+        while b"\n" not in self._received:
+            remaining = deadline - clock.monotonic()
+            if remaining <= 0 or not select.select([descriptor], [], [], remaining)[0]:
+                raise _LostError
+            chunk = os.read(descriptor, 65536)
+            if not chunk:
+                raise _LostError
+            self._received += chunk
+        line, _, self._received = self._received.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def _close_quietly(pipe: Any) -> None:
+    try:
+        pipe.close()
+    except BrokenPipeError:
+        return  # a request that the killed child never read was still in the buffer
+
+
+def _image(reply: dict[str, Any], pixels: Path) -> ParsedImage:
+    if "storage" in reply:
+        raise StorageError(reply["storage"])
+    header = header_from_json(reply["header"]) if reply["header"] else None
+    if "error" in reply:
+        raise UnreadableImageError(reply["error"], header, **reply["values"])
+    if header is None:
+        raise UnreadableError("undecodable")
+    array: npt.NDArray[np.float32] = np.load(pixels)
+    return ParsedImage.of(header, radiograph_from_json(reply["radiograph"], array))
