@@ -66,6 +66,44 @@ def opacities(rng: Rng, image: Image, where: Image) -> Image:
     return np.asarray(image + cloud * rng.uniform(0.3, 1.0) * np.maximum(target - image, 0), np.float32)
 
 
+def borrow_spectrum(rng: Rng, image: Image, other: Image) -> Image:
+    """Give an image part of the radial power spectrum of another: its sharpness, grain and haze.
+
+    Amplitudes are scaled by a function of the distance from the origin alone and phases are
+    kept, so that no structure moves from one image to the other. After the idea of Fourier
+    domain adaptation (Yang and Soatto 2020).
+    """
+    mine, theirs = np.fft.rfft2(image), np.fft.rfft2(other)
+    rows, columns = np.fft.fftfreq(image.shape[0]), np.fft.rfftfreq(image.shape[1])
+    ring = np.minimum(np.hypot(rows[:, None], columns) * 64, 31).astype(np.intp)
+    count = np.bincount(ring.ravel(), minlength=32)
+    profiles = [np.bincount(ring.ravel(), np.log(np.abs(f) + 1e-6).ravel(), 32) / count for f in (mine, theirs)]
+    share = rng.uniform(0.3, 1.0)
+    gain = np.exp(share * (profiles[1] - profiles[0]))
+    gain[0] = 1
+    return np.fft.irfft2(mine * gain[ring], image.shape).astype(np.float32)
+
+
+def cut_patches(rng: Rng, image: Image) -> Image:
+    """Grey out up to two patches half of the time, so that no single place decides."""
+    if rng.random() < 0.5:
+        return image
+    image, side = image.copy(), image.shape[0]
+    for _ in range(rng.integers(1, 3)):
+        height, width = rng.integers(side // 10, side // 4, 2)
+        row, column = rng.integers(0, side - height), rng.integers(0, side - width)
+        image[row : row + height, column : column + width] = 0.5
+    return image
+
+
+def grown(labels: npt.NDArray[np.uint8], by_px: int) -> npt.NDArray[np.uint8]:
+    """Labels grown by so many pixels, or shrunk by a negative number."""
+    if by_px == 0:
+        return labels
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(by_px) + 1,) * 2)
+    return np.asarray((cv2.dilate if by_px > 0 else cv2.erode)(labels, kernel), np.uint8)
+
+
 def _gamma(rng: Rng, image: Image) -> Image:
     return np.power(np.clip(image, 0, 1), np.exp(rng.uniform(-0.6, 0.6)), dtype=np.float32)
 

@@ -25,6 +25,7 @@ from models.training.loop import Recipe, parse_arguments, train
 
 VIEWS = ("frontal", "lateral", "other")
 FRONTAL, LATERAL, OTHER = range(3)
+OUTPUTS = (*VIEWS, "turned_0", "turned_90", "turned_180", "turned_270", "inverted")
 _NO_TURN = -100  # what cross_entropy ignores
 
 
@@ -34,7 +35,7 @@ class Config(Recipe):
 
     name: str = "frontal_gate"
     side: int = 160
-    samples: int = 26_000
+    samples: int = 20_000
     batch: int = 32
     learning_rate: float = 1.5e-3
     frozen_blocks: int = 5
@@ -153,9 +154,15 @@ def _frontals(root: Path, side: int) -> list[list[data.Grey]]:
     return list(groups.values())
 
 
+def calibration_tiles(root: Path, count: int) -> list[Image]:
+    """Augmented training images as the engine gets them."""
+    task, rng = Task(Config(), root), np.random.default_rng(1)
+    return [task.example(rng)[0][0].numpy() for _ in range(count)]
+
+
 def main() -> None:
     """Train and write the checkpoint."""
-    root, out = parse_arguments(__doc__)
+    root, out, _ = parse_arguments(__doc__)
     config = Config()
     train(config, Task(config, root), FrontalGate(config), out)
 

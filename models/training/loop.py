@@ -48,13 +48,14 @@ class Task(Protocol):
         """Loss of a batch of examples."""
 
 
-def parse_arguments(description: str | None) -> tuple[Path, Path]:
-    """The data directory and the output directory from the command line."""
+def parse_arguments(description: str | None) -> tuple[Path, Path, tuple[str, ...]]:
+    """The data directory, the output directory and the sources to leave out."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="directory that holds cxr/ and ct/")
     parser.add_argument("--out", type=Path, default=Path("build/training"), help="checkpoints and logs")
+    parser.add_argument("--leave-out", nargs="*", default=(), metavar="SOURCE", help="sources not to train on")
     given = parser.parse_args()
-    return given.data, given.out
+    return given.data, given.out, tuple(given.leave_out)
 
 
 def train(recipe: Recipe, task: Task, model: nn.Module, out: Path) -> None:

@@ -213,9 +213,17 @@ def _indices(names: list[str]) -> dict[str, npt.NDArray[np.int64]]:
     return {name: np.flatnonzero(np.array(names) == name) for name in sorted(set(names))}
 
 
+def calibration_tiles(root: Path, count: int) -> list[augment.Image]:
+    """Training images as the engine gets them, an equal share from each source."""
+    samples = load(root, Config().side, ("train",))
+    by_source = _indices([s.source for s in samples])
+    share = count // len(by_source)
+    return [samples[i].image for where in by_source.values() for i in where[:: max(1, len(where) // share)][:share]]
+
+
 def main() -> None:
     """Train and write the checkpoint."""
-    root, out = parse_arguments(__doc__)
+    root, out, _ = parse_arguments(__doc__)
     config = Config()
     train(config, Task(config, root), LungField(config), out)
 

@@ -1,0 +1,1 @@
+"""From a trained network to the INT8 file that every machine runs."""

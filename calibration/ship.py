@@ -1,0 +1,151 @@
+"""Make a shipped model out of a checkpoint: export, quantize, fit thresholds, register.
+
+    python -m calibration.ship lung_field --data ../shared/data --checkpoints build/training
+
+Activation ranges come from training images, thresholds and temperatures from validation
+images, and both are written to ``models/registry.toml`` under the SHA-256 of the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from calibration import fit, quantize
+from edge.engines.engine import ModelCard
+from edge.engines.registry import default_folder, load
+from models.training import frontal_gate, lung_field, pneumonia
+from models.training.backbone import MEAN, STD
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_CALIBRATION_IMAGES = 160
+_HEADER = """\
+# Every model that the box may load. Written by `python -m calibration.ship`.
+# Thresholds are bound to the SHA-256 of the file that they were fitted on.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """How one model is made."""
+
+    version: str
+    side: int
+    outputs: tuple[str, ...]
+    network: Callable[[], Any]
+    tiles: Callable[[Path, int], list[npt.NDArray[np.float32]]]
+    thresholds: Callable[[Path, ModelCard], dict[str, Any]]
+
+
+SHIPMENTS = {
+    "frontal_gate": Shipment(
+        "1.0.0",
+        frontal_gate.Config().side,
+        frontal_gate.OUTPUTS,
+        lambda: frontal_gate.FrontalGate(frontal_gate.Config()),
+        frontal_gate.calibration_tiles,
+        fit.frontal_gate,
+    ),
+    "lung_field": Shipment(
+        "1.0.0",
+        lung_field.Config().side,
+        lung_field.OUTPUTS,
+        lambda: lung_field.LungField(lung_field.Config()),
+        lung_field.calibration_tiles,
+        fit.lung_field,
+    ),
+    "pneumonia": Shipment(
+        "1.0.0",
+        pneumonia.Config().side,
+        pneumonia.OUTPUTS,
+        lambda: pneumonia.Pneumonia(pneumonia.Config()),
+        pneumonia.calibration_tiles,
+        fit.pneumonia_thresholds,
+    ),
+}
+
+
+def ship(name: str, root: Path, checkpoints: Path, folder: Path) -> ModelCard:
+    """Write ``<folder>/<name>/model.onnx`` and its registry entry."""
+    import torch
+
+    shipment = SHIPMENTS[name]
+    network = shipment.network()
+    network.load_state_dict(torch.load(checkpoints / f"{name}.pt", weights_only=True))
+    exact = checkpoints / f"{name}.onnx"
+    quantize.export(network, shipment.side, exact)
+    target = folder / name / "model.onnx"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tiles = shipment.tiles(root, _CALIBRATION_IMAGES)
+    quantize.quantize(exact, target, [((tile - MEAN) / STD)[None, None].astype(np.float32) for tile in tiles])
+    card = _card(name, shipment, target)
+    _register(folder, name, shipment, card, shipment.thresholds(root, card))
+    return card
+
+
+def _card(name: str, shipment: Shipment, path: Path) -> ModelCard:
+    return ModelCard(
+        name=name,
+        version=shipment.version,
+        path=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        precision="int8",
+        side=shipment.side,
+        mean=MEAN,
+        std=STD,
+        outputs=shipment.outputs,
+        thresholds={},
+    )
+
+
+def _register(folder: Path, name: str, shipment: Shipment, card: ModelCard, thresholds: Mapping[str, Any]) -> None:
+    path = folder / "registry.toml"
+    known = tomllib.loads(path.read_text(encoding="utf-8"))["models"] if path.exists() else {}
+    known[name] = {
+        "version": card.version,
+        "file": f"{name}/model.onnx",
+        "sha256": card.sha256,
+        "precision": card.precision,
+        "side": card.side,
+        "mean": card.mean,
+        "std": card.std,
+        "outputs": list(card.outputs),
+        "thresholds": {"sha256": card.sha256, **thresholds},
+    }
+    path.write_text(_HEADER + "".join(_table(n, known[n]) for n in sorted(known)), encoding="utf-8")
+
+
+def _table(name: str, entry: Mapping[str, Any]) -> str:
+    """One model as TOML; JSON's strings, numbers and lists are TOML's."""
+    thresholds = entry["thresholds"]
+    plain = [f"{key} = {json.dumps(value)}" for key, value in entry.items() if key != "thresholds"]
+    bound = [f"{key} = {json.dumps(value)}" for key, value in thresholds.items()]
+    return "\n".join(["", f"[models.{name}]", *plain, "", f"[models.{name}.thresholds]", *bound, ""])
+
+
+def main() -> None:
+    """Ship one model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=sorted(SHIPMENTS))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoints", type=Path, default=Path("build/training"))
+    given = parser.parse_args()
+    card = ship(given.name, given.data, given.checkpoints, default_folder())
+    load(card, threads=1)
+
+
+if __name__ == "__main__":
+    main()

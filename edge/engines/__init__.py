@@ -1,0 +1,1 @@
+"""Networks: which files may be run, and what runs them."""

@@ -1,0 +1,62 @@
+"""What a stage is: a named step that reads a case with one network and adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.engines.engine import Engine
+from edge.types import Mask, Radiograph, Remark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One radiograph on its way through the stages.
+
+    Attributes
+    ----------
+    pixels : float32, shape (H, W): the radiograph upright, bone bright.
+    turned_deg : by how much, counter-clockwise, the source was turned to get upright.
+    lungs : right lung 1, left lung 2, both with the part behind the heart; None before segmentation
+        and where it was not plausible.
+    """
+
+    radiograph: Radiograph
+    pixels: npt.NDArray[np.float32]
+    turned_deg: int = 0
+    lungs: Mask | None = None
+
+    def to_source(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Turn an upright label image back to the way the source lies."""
+        return np.ascontiguousarray(np.rot90(labels, -self.turned_deg // 90))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a stage adds: the case for the next stages, its JSON values, remarks and masks."""
+
+    case: Case
+    values: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[Remark, ...] = ()
+    masks: Mapping[str, Mask] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A step of the reading and the model that it needs."""
+
+    name: str
+    model: str
+    read: Callable[[Case, Engine], Outcome]
+
+
+def first_case(radiograph: Radiograph) -> Case:
+    """The case before any stage."""
+    return Case(radiograph=radiograph, pixels=radiograph.pixels)
+
+
+__all__ = ["Case", "Outcome", "Stage", "first_case", "replace"]
