@@ -1,0 +1,136 @@
+"""House rules on the code that ruff, mypy and import-linter do not know."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.house import source
+from tests.house.source import CODE_FOLDERS, ROOT, Module
+
+# What a command prints is its result; nothing else in the appliance prints.
+PRINTING = {
+    "edge/__main__.py",
+    "edge/engines/verify.py",
+    "edge/health/doctor.py",
+    "edge/pipeline/analyze.py",
+    "edge/pipeline/bench.py",
+    "edge/pipeline/supervisor.py",
+}
+EDGE_LINES = 9_000
+
+
+@pytest.mark.parametrize("folders", [("edge",), ("models", "calibration")], ids=["appliance", "model making"])
+def test_functions_are_short(folders: tuple[str, ...]) -> None:
+    lengths = dict(pair for module in source.modules(*folders) for pair in source.functions(module))
+    longest = max(lengths, key=lambda name: lengths[name])
+    assert lengths[longest] <= 60, longest
+    by_length = sorted(lengths.values())
+    assert statistics.median(by_length) <= 6
+    assert by_length[len(by_length) * 9 // 10] <= 25
+
+
+def test_files_are_short() -> None:
+    long = {module.name: module.lines for module in source.modules(*CODE_FOLDERS, "tests") if module.lines >= 400}
+    assert long == {}
+
+
+def test_edge_stays_within_its_budget_of_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    rooms: Counter[str] = Counter()
+    for module in source.modules("edge"):
+        parts = module.name.split("/")
+        rooms[parts[1] if len(parts) > 2 else "(top)"] += module.lines
+    with capsys.disabled():
+        table = "  ".join(f"{room} {lines}" for room, lines in sorted(rooms.items()))
+        print(f"\nLines in edge/: {rooms.total()} of {EDGE_LINES}  ({table})")
+    assert rooms.total() <= EDGE_LINES
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    written = [module for module in source.modules(*CODE_FOLDERS, "tests") if module.text.strip()]
+    assert [module.name for module in written if not ast.get_docstring(module.tree)] == []
+
+
+def test_public_names_have_docstrings() -> None:
+    documented = dict(pair for module in source.modules(*CODE_FOLDERS) for pair in source.public_names(module))
+    silent = [name for name, has in documented.items() if not has]
+    assert len(silent) <= 0.05 * len(documented), silent
+
+
+def test_only_commands_print() -> None:
+    printing = {m.name for m in source.modules("edge") for call in _calls(m) if _name(call.func) == "print"}
+    assert printing <= PRINTING
+
+
+def test_no_error_is_swallowed() -> None:
+    assert [place for module in source.modules(*CODE_FOLDERS) for place in _swallowed(module)] == []
+
+
+def test_nothing_happens_at_import() -> None:
+    """A bare call at module level is a side effect; assignments and definitions are not."""
+    acting = [
+        f"{module.name}:{node.lineno}"
+        for module in source.modules(*CODE_FOLDERS)
+        for node in module.tree.body
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    ]
+    assert acting == []
+
+
+def test_there_is_no_global_state() -> None:
+    nodes = ((m.name, node) for m in source.modules(*CODE_FOLDERS) for node in ast.walk(m.tree))
+    assert [name for name, node in nodes if isinstance(node, ast.Global)] == []
+
+
+def test_time_comes_from_one_place() -> None:
+    """A timeout on the wall clock breaks when the clock is set; ``edge.clock`` gives both clocks."""
+    direct = {"time.time", "time.monotonic", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
+    asking = {
+        module.name
+        for module in source.modules("edge")
+        for call in _calls(module)
+        if ".".join(_name(call.func).split(".")[-2:]) in direct
+    }
+    assert asking <= {"edge/clock.py"}
+
+
+def test_no_shell_ever_sees_outside_data() -> None:
+    shells = [
+        f"{module.name}:{call.lineno}"
+        for module in source.modules(*CODE_FOLDERS)
+        for call in _calls(module)
+        if _name(call.func) in {"os.system", "os.popen"} or any(key.arg == "shell" for key in call.keywords)
+    ]
+    assert shells == []
+
+
+def test_every_room_has_its_tests() -> None:
+    rooms = {module.name.split("/")[1] for module in source.modules("edge") if module.name.count("/") > 1}
+    tested = {path.parent.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
+    assert rooms - tested == set()
+
+
+def _calls(module: Module) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(module.tree) if isinstance(node, ast.Call))
+
+
+def _name(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{_name(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _swallowed(module: Module) -> Iterator[str]:
+    broad = {"", "Exception", "BaseException"}
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ExceptHandler):
+            caught = _name(node.type) if node.type else ""
+            if caught in broad and all(isinstance(step, ast.Pass | ast.Continue) for step in node.body):
+                yield f"{module.name}:{node.lineno}"
+        elif isinstance(node, ast.Call) and _name(node.func).endswith("suppress"):
+            if any(_name(argument) in broad for argument in node.args):
+                yield f"{module.name}:{node.lineno}"
