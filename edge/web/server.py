@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
+from flask import Flask
 from waitress.server import BaseWSGIServer, create_server
 
 from edge import log
@@ -39,40 +40,47 @@ def run(settings: Settings) -> int:
     """
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     live = Live(settings.run_dir, streams(settings))
-    server = _bound(settings, live)
+    app = create_app(settings, live)
+    listening = _listening(settings.web.port)
+    server = _server(app, listening, settings.web.threads)
     # waitress ends its loop on SystemExit, and then waits for the threads that still answer.
-    signal.signal(signal.SIGTERM, lambda number, frame: _stop(live, number, frame))
-    signal.signal(signal.SIGINT, lambda number, frame: _stop(live, number, frame))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: _stop(live))
     live.start()
-    port = int(server.effective_port)
-    _write_whole(settings.run_dir / "web.port", f"{port}\n")
+    port = int(listening.getsockname()[1])
+    port_file = settings.run_dir / "web.port"
+    _write_whole(port_file, f"{port}\n")
     log.event("page_ready", host=HOST, port=port)
     server.run()
+    port_file.unlink(missing_ok=True)
     live.close()
     server.close()
     return 0
 
 
-def _bound(settings: Settings, live: Live) -> BaseWSGIServer:
+def _listening(port: int) -> socket.socket:
     try:
-        return create_server(
-            create_app(settings, live),
-            host=HOST,
-            port=settings.web.port,
-            threads=settings.web.threads,
-            connection_limit=500,
-            channel_timeout=15,
-            # Lets an event stream notice that its browser has gone.
-            channel_request_lookahead=1,
-            max_request_header_size=_MAX_HEADER_BYTES,
-            max_request_body_size=_MAX_BODY_BYTES,
-            ident=None,
-        )
+        return socket.create_server((HOST, port))
     except OSError as error:
-        raise SetupError("port_in_use", port=settings.web.port) from error
+        raise SetupError("port_in_use", port=port) from error
 
 
-def _stop(live: Live, number: int, frame: FrameType | None) -> NoReturn:
+def _server(app: Flask, listening: socket.socket, threads: int) -> BaseWSGIServer:
+    return create_server(
+        app,
+        sockets=[listening],
+        threads=threads,
+        connection_limit=500,
+        channel_timeout=15,
+        # Lets an event stream notice that its browser has gone.
+        channel_request_lookahead=1,
+        max_request_header_size=_MAX_HEADER_BYTES,
+        max_request_body_size=_MAX_BODY_BYTES,
+        ident=None,
+    )
+
+
+def _stop(live: Live) -> NoReturn:
     live.stop()
     sys.exit(0)
 
