@@ -65,7 +65,11 @@ def _add_doctor(commands: _Commands) -> None:
 def _serve(given: argparse.Namespace, settings: config.Settings) -> int:
     from edge.pipeline.supervisor import serve
 
-    return serve(settings, config_path=given.config, demo=given.demo)
+    return serve(settings, demo=given.demo, ready=_announce)
+
+
+def _announce(address: str) -> None:
+    print(f"Chest Edge is ready: {address}", flush=True)
 
 
 def _analyze(given: argparse.Namespace, settings: config.Settings) -> int:

@@ -7,6 +7,7 @@ beside its default, and the README's table is tested against them.
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,22 @@ def load(path: Path | None) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SetupError("config_syntax", path=path, problem=error) from error
     return _build(Settings, given, path, prefix="")
+
+
+def to_json(settings: Settings) -> str:
+    """Settings as JSON, for a process that is started with exactly these."""
+    return json.dumps(dataclasses.asdict(settings), default=str)
+
+
+def from_json(text: str) -> Settings:
+    """The inverse of ``to_json``.
+
+    Raises
+    ------
+    SetupError
+        For an unknown key or a value of the wrong type.
+    """
+    return _build(Settings, json.loads(text), Path("settings.json"), prefix="")
 
 
 def _build(kind: type[_T], given: dict[str, Any], path: Path, prefix: str) -> _T:

@@ -67,6 +67,7 @@ class SetupError(EdgeError):
         "already_running": N_("Another box already runs on %(path)s."),
         "file_not_found": N_("There is no file or folder %(path)s."),
         "no_permission": N_("No permission to write to %(path)s."),
+        "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),
         "path_too_long": N_("The path %(path)s is too long for a socket (%(limit)s characters at most)."),
     }
 
@@ -101,4 +102,5 @@ class StorageError(EdgeError):
     texts = {
         "disk_full": N_("The disk is full. Delete or export studies."),
         "database": N_("The database could not be written."),
+        "write_failed": N_("The disk could not be written."),
     }

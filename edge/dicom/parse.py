@@ -20,10 +20,16 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
 )
 
 from edge.dicom import pictures
@@ -35,14 +41,16 @@ from edge.errors import UnreadableError
 from edge.types import Radiograph
 
 _READ_MODALITIES = frozenset({"CR", "DX", "DR", "RG", "CT", "OT", "SC", ""})
-_READ_CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.1",  # CR, and DX below .1.1.1 (presentation) and .1.1.1.1 (processing)
-    "1.2.840.10008.5.1.4.1.1.1.1",
-    "1.2.840.10008.5.1.4.1.1.1.1.1",
-    "1.2.840.10008.5.1.4.1.1.2",  # CT
-    "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
-    "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
-    "",
+_READ_CLASSES = frozenset(
+    {
+        ComputedRadiographyImageStorage,
+        DigitalXRayImageStorageForPresentation,
+        DigitalXRayImageStorageForProcessing,
+        CTImageStorage,
+        EnhancedCTImageStorage,
+        SecondaryCaptureImageStorage,
+        "",
+    }
 )
 # JPEG processes with 12-bit samples that pydicom leaves out and GDCM decodes.
 _GDCM_ONLY = frozenset({"1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})

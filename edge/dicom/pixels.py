@@ -65,7 +65,8 @@ def grey_of_colour(channels: Stored) -> Pixels:
     if spread > _MAX_COLOUR_SPREAD:
         raise UnreadableError("colour_image")
     grey: Pixels = channels.mean(axis=2, dtype=np.float32)
-    return grey / scale
+    grey /= scale
+    return grey
 
 
 def stretch(values: Stored) -> Pixels:

@@ -112,6 +112,13 @@ def recover(database: Database, now: datetime) -> int:
     return len(interrupted)
 
 
+def release(database: Database) -> None:
+    """Put back what the worker holds after the box, not the study, failed: the attempt does not count."""
+    with writing(database):
+        database.execute("UPDATE studies SET state = 'ready', attempts = attempts - 1 WHERE state = 'running'")
+        database.execute("UPDATE instances SET attempts = 0 WHERE state = 'received'")
+
+
 def _put_back(database: Database, study_id: int) -> None:
     with writing(database):
         database.execute("UPDATE studies SET state = 'ready' WHERE id = ?", (study_id,))

@@ -1,0 +1,218 @@
+"""The receiver: Verification and Storage SCP (PS3.4 annexes A and B, PS3.7 section 9.3.1).
+
+An object is stored as it came, undecoded: nothing of the sender's bytes is interpreted
+here. Success is answered only after the file and its row are durable. Deflated transfer
+syntax is not offered (a megabyte of it can ask for gigabytes). Rejected: decoding on
+arrival, which makes a bad file the receiver's problem.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import signal
+import socketserver
+import threading
+from pathlib import Path
+from typing import Any
+
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    EnhancedCTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+)
+from pynetdicom import AE, evt
+from pynetdicom.dsutils import encode_file_meta
+from pynetdicom.transport import ThreadedAssociationServer
+
+from edge import clock, log
+from edge.bus import Speaker
+from edge.config import Settings
+from edge.errors import EdgeError, SetupError, StorageError
+from edge.store.database import connect
+from edge.store.files import remove_parts, write_durably
+from edge.store.instances import add_received
+from edge.types import Instance
+
+_VERIFICATION = UID("1.2.840.10008.1.1")
+STORAGE_CLASSES: tuple[UID, ...] = (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    SecondaryCaptureImageStorage,
+)
+TRANSFER_SYNTAXES: tuple[UID, ...] = (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    RLELossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    JPEG2000Lossless,
+    JPEG2000,
+)
+_SUCCESS = 0x0000
+_PREAMBLE = bytes(128) + b"DICM"  # zeros of our own, so that a stored file is never also a program
+_ACSE_TIMEOUT_S = 5
+_DIMSE_TIMEOUT_S = 30
+_NETWORK_TIMEOUT_S = 30
+_MAX_PDU_BYTES = 65536
+
+
+class Store:
+    """Stores what associations deliver; used by all their threads."""
+
+    def __init__(self, settings: Settings, speaker: Speaker) -> None:
+        self._incoming = settings.incoming
+        self._database = connect(settings.database, any_thread=True)
+        self._speaker = speaker
+        self._lock = threading.Lock()  # for the connection and the speaker
+
+    def handle(self, event: evt.Event) -> int:
+        """Store the object of a C-STORE request and return the status to answer with."""
+        started = clock.monotonic()
+        try:
+            size_bytes = self._keep(event)
+        except StorageError as error:
+            log.event("store_refused", code=error.code, status=error.dicom_status)
+            return error.dicom_status
+        except Exception as error:  # whatever it is, it must not be answered with success
+            log.event("store_failed", error_type=type(error).__name__, where=log.where(error))
+            return EdgeError.dicom_status
+        log.event("stored", size_bytes=size_bytes, seconds=round(clock.monotonic() - started, 4))
+        return _SUCCESS
+
+    def close(self) -> None:
+        """Close the database once no association uses it."""
+        with self._lock:
+            self._database.close()
+
+    def _keep(self, event: evt.Event) -> int:
+        content = event.encoded_dataset(include_meta=False)
+        path = self._incoming / f"{secrets.token_hex(16)}.dcm"  # a name from the wire could leave the folder
+        write_durably(path, (_PREAMBLE, encode_file_meta(event.file_meta), content))
+        instance = _instance(event, Path(path.name), content)
+        try:
+            with self._lock:
+                receipt = add_received(self._database, instance)
+                self._speaker.wake(receipt.instance_id)
+        except StorageError:
+            path.unlink(missing_ok=True)
+            raise
+        if not receipt.is_new:
+            path.unlink(missing_ok=True)
+        return instance.size_bytes
+
+
+class Server(ThreadedAssociationServer):
+    """The listening socket. Who may connect, and how often, will be decided in ``verify_request``."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+    def shutdown(self) -> None:
+        """Stop listening and abort what is open: nothing of it was acknowledged."""
+        socketserver.BaseServer.shutdown(self)
+        self.server_close()
+        for association in self.active_associations:
+            association.abort()
+
+
+def application_entity(settings: Settings) -> AE:
+    """What the box offers to associations.
+
+    Raises
+    ------
+    SetupError
+        For an AE title that DICOM does not allow.
+    """
+    try:
+        entity = AE(ae_title=settings.dicom.ae_title)
+    except ValueError as error:
+        expected = "1 to 16 characters"
+        raise SetupError("bad_setting", name="dicom.ae_title", expected=expected, value="another") from error
+    entity.maximum_associations = settings.dicom.max_associations
+    entity.maximum_pdu_size = _MAX_PDU_BYTES
+    entity.acse_timeout = _ACSE_TIMEOUT_S
+    entity.dimse_timeout = _DIMSE_TIMEOUT_S
+    entity.network_timeout = _NETWORK_TIMEOUT_S
+    entity.add_supported_context(_VERIFICATION)
+    for storage_class in STORAGE_CLASSES:
+        entity.add_supported_context(storage_class, list(TRANSFER_SYNTAXES))
+    return entity
+
+
+def own_address(settings: Settings) -> tuple[str, int]:
+    """Host and port on which this machine reaches its own receiver."""
+    host = "127.0.0.1" if settings.dicom.host in {"", "0.0.0.0"} else settings.dicom.host  # noqa: S104
+    return host, settings.dicom.port
+
+
+def run(settings: Settings) -> int:
+    """Receive until SIGTERM, and return the exit status.
+
+    The bound port is in ``run_dir/receiver.port`` once associations are accepted.
+    """
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
+    log.silence_libraries()
+    remove_parts(settings.incoming)
+    speaker = Speaker(settings.run_dir, "receiver")
+    store = Store(settings, speaker)
+    address = (settings.dicom.host, settings.dicom.port)
+    handlers: list[Any] = [(evt.EVT_C_STORE, store.handle)]
+    server = application_entity(settings).make_server(address, evt_handlers=handlers, server_class=Server)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+    thread.start()
+    _announce(settings, server.server_address[1])
+    stopped.wait()
+    server.shutdown()
+    store.close()
+    speaker.close()
+    return 0
+
+
+def _announce(settings: Settings, port: int) -> None:
+    part = settings.run_dir / "receiver.port.part"
+    part.write_text(f"{port}\n")
+    part.rename(settings.run_dir / "receiver.port")
+    log.event("receiver_ready", host=settings.dicom.host, port=port)
+
+
+def _instance(event: evt.Event, path: Path, content: bytes) -> Instance:
+    request: Any = event.request
+    return Instance(
+        sop_class_uid=str(request.AffectedSOPClassUID),
+        sop_instance_uid=str(request.AffectedSOPInstanceUID),
+        series_instance_uid="",
+        study_instance_uid="",
+        transfer_syntax_uid=str(event.context.transfer_syntax),
+        path=path,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        calling_ae_title=event.assoc.requestor.ae_title,
+        received_at=clock.utc(),
+        clock_trusted=clock.is_trusted(),
+    )

@@ -1,0 +1,48 @@
+"""A small sender: Verification and Storage SCU (PS3.4 annexes A and B), for the demonstration and for checks.
+
+Each file is offered in its own transfer syntax, so that nothing has to be decoded to be sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.uid import UID
+from pynetdicom import AE
+
+_TIMEOUT_S = 30
+_VERIFICATION = UID("1.2.840.10008.1.1")
+
+
+def echo(host: str, port: int, called_ae_title: str, timeout_s: float = 2.0) -> bool:
+    """Whether a C-ECHO to this address succeeds."""
+    entity = _entity(timeout_s)
+    entity.add_requested_context(_VERIFICATION)
+    association = entity.associate(host, port, ae_title=called_ae_title)
+    if not association.is_established:
+        return False
+    status = association.send_c_echo()
+    association.release()
+    return bool("Status" in status and status.Status == 0)
+
+
+def send(paths: Sequence[Path], host: str, port: int, called_ae_title: str) -> list[int | None]:
+    """Send files over one association; the answered status of each, None where there was no answer."""
+    datasets = [dcmread(path) for path in paths]
+    entity = _entity(_TIMEOUT_S)
+    for dataset in datasets:
+        entity.add_requested_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
+    association = entity.associate(host, port, ae_title=called_ae_title)
+    if not association.is_established:
+        return [None] * len(datasets)
+    statuses = [association.send_c_store(dataset).get("Status") for dataset in datasets]
+    association.release()
+    return [None if status is None else int(status) for status in statuses]
+
+
+def _entity(timeout_s: float) -> AE:
+    entity = AE(ae_title="CHESTEDGE-SCU")
+    entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = timeout_s
+    return entity

@@ -1,0 +1,200 @@
+"""Keeps receiver, worker and page running, each in a process of its own.
+
+A process that ends is started again, later each time; the others never notice. One box a
+data folder, by ``flock``: the kernel releases it with the process, so no stale lock can
+keep the box from starting after a power cut. Rejected: leaving this to systemd alone,
+which a first trial on a laptop does not have.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from edge import bus, clock, config, log
+from edge.config import Settings
+from edge.dicom.demo import example_files
+from edge.dicom.receive import application_entity, own_address
+from edge.dicom.send import echo
+from edge.errors import SetupError
+from edge.store.database import migrate
+
+NAMES = ("receiver", "worker", "web")
+PAGE_HOST = "127.0.0.1"
+
+_LOOK_S = 0.1
+_FIRST_DELAY_S = 0.5
+_LONGEST_DELAY_S = 30.0
+_HEALTHY_S = 60.0
+_GRACE_S = 5.0
+
+
+def serve(settings: Settings, *, demo: bool, ready: Callable[[str], None]) -> int:
+    """Run the box until SIGINT or SIGTERM, and return the exit status.
+
+    Parameters
+    ----------
+    demo : send two example studies to the box once it is ready.
+    ready : told the page's address, once, when page and receiver answer.
+
+    Raises
+    ------
+    SetupError
+        Where the box cannot start on this machine or with these settings.
+    """
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stopped.set())
+    settings = replace(settings, data_dir=settings.data_dir.absolute())
+    if demo:
+        example_files()
+    _check(settings)
+    with _locked(settings):
+        settings = _with_ports(settings)
+        migrate(settings.database)
+        _supervise(settings, demo, ready, stopped)
+    return 0
+
+
+def _supervise(settings: Settings, demo: bool, ready: Callable[[str], None], stopped: threading.Event) -> None:
+    described = settings.run_dir / "settings.json"
+    described.write_text(config.to_json(settings), encoding="utf-8")
+    kept = [Kept(name, described) for name in NAMES]
+    examples: subprocess.Popen[bytes] | None = None
+    is_ready = False
+    try:
+        while not stopped.wait(_LOOK_S):
+            for process in kept:
+                process.tend()
+            if not is_ready and _answers(settings):
+                is_ready = True
+                ready(f"http://{PAGE_HOST}:{settings.web.port}/")
+                examples = start("examples", described) if demo else None
+    finally:
+        _end([process.running for process in kept] + [examples])
+
+
+class Kept:
+    """One process that is started again whenever it ends, after a delay that doubles."""
+
+    def __init__(self, name: str, settings: Path) -> None:
+        self.running: subprocess.Popen[bytes] | None = None
+        self._name = name
+        self._settings = settings
+        self._delay_s = _FIRST_DELAY_S
+        self._changed_at = clock.monotonic()
+        self._due_at = self._changed_at
+
+    def tend(self) -> None:
+        """Start the process where it is due, and notice where it ended."""
+        now = clock.monotonic()
+        if self.running is None:
+            if now >= self._due_at:
+                self.running, self._changed_at = start(self._name, self._settings), now
+        elif self.running.poll() is not None:
+            self._ended(self.running.returncode, lived_s=now - self._changed_at)
+
+    def _ended(self, exit_code: int, lived_s: float) -> None:
+        if lived_s >= _HEALTHY_S:
+            self._delay_s = _FIRST_DELAY_S
+        log.event("process_ended", process=self._name, exit_code=exit_code, seconds=self._delay_s)
+        self.running = None
+        self._due_at = clock.monotonic() + self._delay_s
+        self._delay_s = min(2 * self._delay_s, _LONGEST_DELAY_S)
+
+
+def start(name: str, settings: Path) -> subprocess.Popen[bytes]:
+    """Start one of the box's processes; what it prints goes to standard error."""
+    # -I: neither the current directory nor the environment may bring modules in. A session of
+    # its own: Ctrl-C reaches the supervisor only, which then ends them in order.
+    command = [sys.executable, "-I", "-m", "edge.process", name, str(settings), str(os.getpid())]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2, start_new_session=True)  # noqa: S603
+    log.event("process_started", process=name, pid=process.pid)
+    return process
+
+
+def _end(processes: list[subprocess.Popen[bytes] | None]) -> None:
+    running = [process for process in processes if process is not None and process.poll() is None]
+    for process in running:
+        process.terminate()
+    deadline = clock.monotonic() + _GRACE_S
+    for process in running:
+        try:
+            process.wait(max(0.0, deadline - clock.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _check(settings: Settings) -> None:
+    application_entity(settings)
+    for name in NAMES:
+        bus.address(settings.run_dir, name)
+
+
+@contextmanager
+def _locked(settings: Settings) -> Generator[None, None, None]:
+    try:
+        for folder in (settings.data_dir, settings.incoming, settings.results, settings.run_dir):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = settings.lock.open("a")
+    except OSError as error:
+        raise SetupError("no_permission", path=settings.data_dir) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SetupError("already_running", path=settings.data_dir) from error
+        for stale in settings.run_dir.glob("*.port"):
+            stale.unlink()
+        yield
+
+
+def _with_ports(settings: Settings) -> Settings:
+    # Chosen here rather than by each process, so that a restarted one comes back where it was.
+    with ExitStack() as bound:
+        receiver = _free_port(bound, settings.dicom.host, settings.dicom.port)
+        page = _free_port(bound, PAGE_HOST, settings.web.port)
+    return replace(settings, dicom=replace(settings.dicom, port=receiver), web=replace(settings.web, port=page))
+
+
+def _free_port(bound: ExitStack, host: str, port: int) -> int:
+    probe = bound.enter_context(socket.socket())
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind((host, port))
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno in {errno.EADDRINUSE, errno.EACCES}:
+            raise SetupError("port_in_use", port=port) from error
+        raise SetupError(
+            "bad_setting", name="dicom.host and port", expected="an address of this machine", value=f"{host}:{port}"
+        ) from error
+    return int(probe.getsockname()[1])
+
+
+def _answers(settings: Settings) -> bool:
+    if not all((settings.run_dir / f"{name}.port").exists() for name in ("receiver", "web")):
+        return False
+    return _page_answers(settings.web.port) and echo(*own_address(settings), settings.dicom.ae_title)
+
+
+def _page_answers(port: int) -> bool:
+    connection = http.client.HTTPConnection(PAGE_HOST, port, timeout=2)
+    try:
+        connection.request("HEAD", "/")
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

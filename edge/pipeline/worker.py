@@ -1,0 +1,186 @@
+"""The worker: parses what was received, reads what is ready, stores what was found.
+
+The database says what to do; a wake-up only saves the wait. Nothing that a study does
+ends the worker: an error sets the study aside, and a crash puts it back once. Rejected:
+a queue of messages, which would be a second truth.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from edge import clock, log
+from edge.bus import Listener, Speaker
+from edge.config import Settings
+from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError
+from edge.dicom.reader import Reader
+from edge.errors import ReadingError, StorageError, UnreadableError
+from edge.pipeline.pictures import write_pictures
+from edge.pipeline.reading import SourceImage, load_engines, read_study
+from edge.pipeline.schema import to_json
+from edge.store import instances, queue
+from edge.store.database import connect
+from edge.types import StudyResult
+
+ReadStudy = Callable[[Sequence[SourceImage], str], StudyResult]
+
+_LOOK_S = 1.0
+_MAX_PARSE_ATTEMPTS = 2
+
+
+class Worker:
+    """Does one piece of work at a time.
+
+    Parameters
+    ----------
+    read : the reading itself: sources and the study's key to its result.
+    changed : told the id of whatever changed, for whoever shows it.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, reader: Reader, read: ReadStudy, changed: Callable[[int], None]
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._reader = reader
+        self._read = read
+        self._changed = changed
+        self._last: tuple[int, ParsedImage] | None = None  # saves decoding a lone radiograph twice
+
+    def step(self) -> bool:
+        """Read one ready study, else parse one received object; False where there was nothing to do.
+
+        Raises
+        ------
+        StorageError
+            The box cannot store; no study is at fault.
+        """
+        claimed = queue.claim(self._database)
+        if claimed is not None:
+            self._changed(claimed.study_id)
+            self._finish(claimed)
+            self._changed(claimed.study_id)
+            return True
+        arrival = instances.next_arrival(self._database)
+        if arrival is None:
+            return False
+        self._parse(arrival)
+        self._changed(arrival.instance_id)
+        return True
+
+    def _parse(self, arrival: instances.Arrival) -> None:
+        try:
+            image = self._readable(arrival)
+            instances.attach(self._database, arrival.instance_id, _attributes(image))
+            self._last = (arrival.instance_id, image)
+        except UnreadableError as error:
+            header = error.header if isinstance(error, UnreadableImageError) else None
+            attributes = _attributes(header) if header else None
+            instances.quarantine(self._database, arrival.instance_id, error.remark(), attributes)
+            log.event("quarantined", instance_id=arrival.instance_id, code=error.code)
+
+    def _readable(self, arrival: instances.Arrival) -> ParsedImage:
+        if arrival.attempts > _MAX_PARSE_ATTEMPTS:
+            raise UnreadableError("parser_limit")
+        image = self._reader.read(self._path(arrival.path))
+        if arrival.conflicts:
+            raise UnreadableImageError("conflicting_duplicate", image)
+        return image
+
+    def _finish(self, claimed: queue.Claim) -> None:
+        started = clock.monotonic()
+        sources = [SourceImage(source=path.name, outcome=self._image(number, path)) for number, path in claimed.sources]
+        try:
+            result = self._read(sources, claimed.study_key)
+            report = to_json(result)
+        except Exception as error:  # whatever a study does to the reading, the next one gets its turn
+            log.event(
+                "reading_failed", study_id=claimed.study_id, error_type=type(error).__name__, where=log.where(error)
+            )
+            queue.fail(self._database, claimed.study_id, ReadingError("reading_failed").remark(), clock.utc())
+            return
+        self._store(claimed, result, report)
+        seconds = round(clock.monotonic() - started, 3)
+        log.event("read", study_id=claimed.study_id, state=result.state.value, seconds=seconds)
+
+    def _store(self, claimed: queue.Claim, result: StudyResult, report: dict[str, Any]) -> None:
+        if result.view_pixels is not None:
+            write_pictures(self._settings, claimed.study_key, claimed.next_version, result.view_pixels)
+        outcome = queue.Outcome(
+            state=result.state,
+            decision=(report["classification"] or {}).get("decision"),
+            reasons=report["reasons"],
+            result=report,
+            completed_at=result.completed_at,
+            has_preview=result.view_pixels is not None,
+        )
+        queue.complete(self._database, claimed, outcome)
+
+    def _image(self, instance_id: int, path: Path) -> ParsedImage | UnreadableError:
+        last, self._last = self._last, None
+        if last is not None and last[0] == instance_id:
+            return last[1]
+        try:
+            return self._reader.read(self._path(path))
+        except UnreadableError as error:
+            return error
+
+    def _path(self, name: Path) -> Path:
+        return self._settings.incoming / name
+
+
+def run(settings: Settings) -> int:
+    """Work until SIGTERM, and return the exit status.
+
+    Raises
+    ------
+    ModelError
+        Where a model must not be used.
+    """
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
+    database = connect(settings.database)
+    engines = load_engines(settings)
+    speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, ["receiver"])
+    queue.recover(database, clock.utc())
+    with Reader() as reader:
+        read: ReadStudy = lambda sources, study_key: read_study(sources, engines, study_key)  # noqa: E731
+        _work(Worker(settings, database, reader, read, speaker.wake), database, listener, stopped)
+    for part in (listener, speaker, database):
+        part.close()
+    return 0
+
+
+def _work(worker: Worker, database: Database, listener: Listener, stopped: threading.Event) -> None:
+    is_interrupted = False
+    while not stopped.is_set():
+        try:
+            if is_interrupted:
+                queue.release(database)
+            is_interrupted = False
+            is_busy = worker.step()
+        except StorageError as error:
+            log.event("storage_failed", code=error.code)
+            is_interrupted, is_busy = True, False
+        if not is_busy:
+            listener.wait(_LOOK_S)
+
+
+def _attributes(header: Header) -> instances.Attributes:
+    patient = header.patient or PatientInfo()
+    return instances.Attributes(
+        study_instance_uid=header.study_instance_uid,
+        series_instance_uid=header.series_instance_uid,
+        modality=header.modality,
+        accession_number=header.accession_number,
+        patient_name=patient.name,
+        patient_id=patient.patient_id,
+        birth_date=patient.birth_date,
+        sex=patient.sex,
+    )

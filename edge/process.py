@@ -1,0 +1,46 @@
+"""Start of the box's own processes: ``python -m edge.process NAME SETTINGS PARENT_PID``. Wiring only.
+
+SETTINGS is the file that the supervisor wrote, with every port already chosen.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from edge import config, log
+from edge.config import Settings
+from edge.errors import EdgeError
+from edge.lifeline import die_with_parent
+
+
+def main() -> int:
+    """Run one process until it is told to stop, and return its exit status."""
+    name, settings, parent_pid = sys.argv[1:]
+    die_with_parent(int(parent_pid))
+    log.silence_libraries()
+    try:
+        return _entry(name)(config.from_json(Path(settings).read_text(encoding="utf-8")))
+    except EdgeError as error:
+        log.event("process_failed", process=name, code=error.code)
+        return 2
+    except Exception as error:  # a traceback shows values, so the log gets only where it was
+        log.event("process_failed", process=name, error_type=type(error).__name__, where=log.where(error))
+        return 1
+
+
+def _entry(name: str) -> Callable[[Settings], int]:
+    if name == "receiver":
+        from edge.dicom.receive import run
+    elif name == "worker":
+        from edge.pipeline.worker import run
+    elif name == "web":
+        from edge.web.server import run
+    else:
+        from edge.dicom.demo import run
+    return run
+
+
+if __name__ == "__main__":
+    sys.exit(main())
