@@ -52,7 +52,7 @@ def create_app(settings: Settings, live: Live | None = None) -> Flask:
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.register_error_handler(HTTPException, _trouble)
     app.register_error_handler(EdgeError, _trouble)
-    app.jinja_env.filters["person"] = wording.person
+    app.jinja_env.filters.update(person=wording.person, printable=wording.printable)
     app.context_processor(
         lambda: {
             "version": __version__,

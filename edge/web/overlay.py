@@ -33,14 +33,14 @@ class Outline:
 
 
 def outlines(segmentation: Mapping[str, Any] | None, width_px: int, height_px: int) -> tuple[Outline, ...]:
-    """Outlines to draw over a picture of this size; none without a segmentation.
+    """Outlines to draw over a picture of this size; none without a segmentation that is believed.
 
     Parameters
     ----------
     segmentation : that part of ``chest-edge/result/1``, or None.
     width_px, height_px : size of the picture that is shown.
     """
-    if not segmentation:
+    if not segmentation or not segmentation.get("plausible", True):
         return ()
     rows, columns = segmentation["image_size_px"]
     scale = (height_px / rows, width_px / columns)

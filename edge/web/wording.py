@@ -136,14 +136,18 @@ def suspicion(probabilities: Mapping[str, float | None]) -> str:
     return max(findings, key=lambda text: findings[text]) if findings else _ABNORMALITY_SUSPECTED
 
 
+def printable(text: str) -> str:
+    """A text of a DICOM header without control characters, and otherwise as it is."""
+    return "".join(letter for letter in text if letter.isprintable())
+
+
 def person(name: str) -> str:
     """A DICOM person name as people write it (PS3.5, section 6.2.1, value representation PN).
 
     ``Adams^John Robert^Quincy`` becomes ``Adams, John Robert Quincy``; the ideographic
     group follows the alphabetic one. Control characters are left out.
     """
-    printable = "".join(letter for letter in name if letter.isprintable())
-    groups = (_group(group) for group in printable.split("=")[:2])
+    groups = (_group(group) for group in printable(name).split("=")[:2])
     return " · ".join(group for group in groups if group)
 
 

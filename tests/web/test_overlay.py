@@ -31,3 +31,9 @@ def test_an_organ_in_parts_keeps_all_of_them() -> None:
     )
 
     assert outline.path.count("Z") == 2
+
+
+def test_outlines_that_are_not_believed_are_not_drawn() -> None:
+    contours = {"heart": [[[0, 0], [0, 9], [19, 9]]]}
+
+    assert outlines({"contours": contours, "image_size_px": [20, 10], "plausible": False}, 10, 20) == ()

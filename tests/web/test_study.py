@@ -43,7 +43,7 @@ def test_an_abstention_hides_the_probabilities_and_says_why(box: Settings, clien
     assert "43%" not in page
     assert "0.4321" not in page
     assert 'id="probabilities"' not in page
-    assert "too uncertain for a claim" in page
+    assert "not certain enough for a claim" in page
 
 
 def test_a_refused_image_has_a_reason_and_no_probabilities(box: Settings, client: FlaskClient) -> None:

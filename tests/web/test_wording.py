@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edge.types import State
-from edge.web.wording import Kind, person, suspicion, verdict
+from edge.web.wording import Kind, person, printable, suspicion, verdict
 
 
 @pytest.mark.parametrize("state", [State.RECEIVED, State.PARSED, State.READY, State.RUNNING])
@@ -55,3 +55,7 @@ def test_the_likeliest_finding_gives_the_words(probabilities: dict[str, float | 
 )
 def test_names_are_written_as_people_write_them(name: str, shown: str) -> None:
     assert person(name) == shown
+
+
+def test_an_identifier_is_shown_as_it_is() -> None:
+    assert printable("A=1^2\x1b  x") == "A=1^2  x"
