@@ -21,7 +21,7 @@ class Speaker:
     """Publishes wake-ups of one process. Not to be shared between threads."""
 
     def __init__(self, run_dir: Path, name: str) -> None:
-        self._socket = zmq.Context.instance().socket(zmq.PUB)
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
         self._socket.setsockopt(zmq.LINGER, 100)
         self._socket.bind(address(run_dir, name))
 
@@ -38,7 +38,7 @@ class Listener:
     """Waits for wake-ups of other processes. Not to be shared between threads."""
 
     def __init__(self, run_dir: Path, names: Sequence[str]) -> None:
-        self._socket = zmq.Context.instance().socket(zmq.SUB)
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.subscribe(b"")
         for name in names:

@@ -145,4 +145,4 @@ def _value(default: Any, value: Any, path: Path, name: str) -> Any:
 def _typed(kind: type[_T], value: Any, name: str) -> _T:
     if type(value) is not kind:
         raise SetupError("bad_setting", name=name, expected=kind.__name__, value=value)
-    return value  # type: ignore[no-any-return]
+    return value
