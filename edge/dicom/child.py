@@ -52,11 +52,13 @@ def _limit(memory_bytes: int) -> None:
 def _answerer() -> Callable[[Path, Path], dict[str, Any]]:
     # Imported under the limits, so that the start is the only time they are loaded.
     import numpy as np
+    from PIL import Image
     from pydicom import config
 
     from edge.dicom.image import UnreadableImageError, header_to_json, radiograph_to_json
     from edge.dicom.parse import parse
 
+    Image.MAX_IMAGE_PIXELS = None  # sizes are checked before decoding, with a reason of their own
     config.settings.reading_validation_mode = config.IGNORE
 
     def answer(path: Path, pixels: Path) -> dict[str, Any]:
@@ -70,6 +72,7 @@ def _answerer() -> Callable[[Path, Path], dict[str, Any]]:
         except OSError:
             return {"error": "not_dicom", "values": {}, "header": None}
         except (MemoryError, RecursionError):
+            # RecursionError: sequences in sequences, hundreds deep.
             return {"error": "parser_limit", "values": {}, "header": None}
         try:
             np.save(pixels, image.radiograph.pixels)

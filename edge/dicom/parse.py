@@ -7,9 +7,8 @@ megabyte of it can ask for two gigabytes.
 
 from __future__ import annotations
 
-import os
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import gdcm
 import numpy as np
@@ -73,11 +72,13 @@ def parse(path: Path) -> ParsedImage:
     has_preamble = start[128:] == b"DICM"
     if has_preamble:
         _refuse_deflated(path)
-    dataset = _header(path, has_preamble)
+    # In memory, because reading from a file allocates whatever length an element claims.
+    content = path.read_bytes()
+    dataset = _header(content, has_preamble)
     header = header_of(dataset)
     try:
         _check_kind(dataset)
-        stored = _decoded(path)
+        stored = _decoded(content, path)
         return ParsedImage.of(header, _radiograph(stored, dataset))
     except UnreadableError as error:
         raise UnreadableImageError(error.code, header, **error.values) from error
@@ -86,30 +87,28 @@ def parse(path: Path) -> ParsedImage:
 def _refuse_deflated(path: Path) -> None:
     try:
         meta = read_file_meta_info(path)
-    except MemoryError:
-        raise
-    except Exception as error:  # pydicom raises anything on broken bytes
+    except Exception as error:  # pydicom raises anything on broken bytes, MemoryError for a wild length
         raise UnreadableError("undecodable") from error
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         raise UnreadableError("unsupported_transfer_syntax")
 
 
-def _header(path: Path, has_preamble: bool) -> Dataset:
-    with path.open("rb") as file:
-        dataset = _read(file, stop_before_pixels=True, code="undecodable" if has_preamble else "not_dicom")
-        has_image_or_class = any(keyword in dataset for keyword in ("SOPClassUID", "Rows"))
-        if not has_image_or_class:
-            raise UnreadableError("truncated" if has_preamble else "not_dicom")
+def _header(content: bytes, has_preamble: bool) -> Dataset:
+    dataset = _read(content, stop_before_pixels=True, code="undecodable" if has_preamble else "not_dicom")
+    if not any(keyword in dataset for keyword in ("SOPClassUID", "Rows")):
+        raise UnreadableError("truncated" if has_preamble else "not_dicom")
     return dataset
 
 
-def _read(file: BinaryIO, stop_before_pixels: bool, code: str) -> Dataset:
+def _read(content: bytes, stop_before_pixels: bool, code: str) -> Dataset:
+    file = BytesIO(content)
     try:
         return dcmread(file, stop_before_pixels=stop_before_pixels, force=True)
     except MemoryError:
         raise
     except Exception as error:  # pydicom raises anything on broken bytes
-        raise UnreadableError(code) from error
+        is_at_end = code == "undecodable" and file.tell() == len(content)
+        raise UnreadableError("truncated" if is_at_end else code) from error
 
 
 def _check_kind(dataset: Dataset) -> None:
@@ -124,10 +123,9 @@ def _check_kind(dataset: Dataset) -> None:
         check_sides(rows=rows, columns=columns)
 
 
-def _decoded(path: Path) -> Stored:
-    with path.open("rb") as file:
-        whole = _read(file, stop_before_pixels=False, code="undecodable")
-    _check_complete(whole, path)
+def _decoded(content: bytes, path: Path) -> Stored:
+    whole = _read(content, stop_before_pixels=False, code="undecodable")
+    _check_complete(whole, len(content))
     if "TransferSyntaxUID" not in whole.file_meta:
         whole.file_meta.TransferSyntaxUID = _guessed_transfer_syntax(whole)
     try:
@@ -142,17 +140,19 @@ def _decoded(path: Path) -> Stored:
         raise UnreadableError("undecodable") from error
 
 
-def _check_complete(whole: Dataset, path: Path) -> None:
+def _check_complete(whole: Dataset, size_bytes: int) -> None:
     # pydicom reads on silently where a file ends inside an element, and drops everything
     # read so far where it ends inside a sequence or a compressed image.
     keys = list(whole.keys())
     last = whole.get_item(keys[-1]) if keys else None
     if last is None:
         raise UnreadableError("truncated")
+    has_image = bool(whole.get("PixelData"))
     if isinstance(last, RawDataElement) and last.length != 0xFFFFFFFF:
-        if last.value_tell + last.length > os.path.getsize(path):
+        end = last.value_tell + last.length
+        if end > size_bytes or (not has_image and end < size_bytes):
             raise UnreadableError("truncated")
-    if "PixelData" not in whole:
+    if not has_image:
         raise UnreadableError("no_pixel_data")
 
 

@@ -1,0 +1,209 @@
+"""The reader: every file gets its image or its own reason, and the reader lives on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge.dicom.image import UnreadableImageError
+from edge.dicom.reader import Reader
+from edge.errors import UnreadableError
+from tests.support import inputs
+
+SHARED = Path(os.environ.get("CHEST_EDGE_DATA", Path(__file__).parents[3] / "shared" / "data")) / "dicom"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data (or CHEST_EDGE_DATA)")
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    with Reader() as shared:
+        yield shared
+
+
+def code_of(reader: Reader, path: Path) -> str:
+    with pytest.raises(UnreadableError) as caught:
+        reader.read(path)
+    return caught.value.code
+
+
+def test_a_radiograph_comes_with_its_header(reader: Reader, tmp_path: Path) -> None:
+    image = reader.read(inputs.chest_dicom(tmp_path / "a.dcm"))
+    assert image.patient is not None
+    assert (image.modality, image.patient.name, image.is_picture) == ("DX", "Phantom, Test", False)
+    radiograph = image.radiograph
+    assert (radiograph.pixels.dtype, radiograph.pixels.shape) == (np.float32, (512, 448))
+    assert (radiograph.view, radiograph.patient_age_years) == ("PA", 56.0)
+    assert radiograph.pixel_spacing_mm == (0.8, 0.8)
+
+
+def test_a_picture_has_no_header(reader: Reader, tmp_path: Path) -> None:
+    image = reader.read(inputs.chest_png(tmp_path / "a.png"))
+    assert (image.is_picture, image.patient, image.modality, image.study_instance_uid) == (True, None, None, None)
+    assert image.radiograph.pixels.shape == (512, 448)
+
+
+def test_a_picture_and_its_object_show_the_same(reader: Reader, tmp_path: Path) -> None:
+    picture = reader.read(inputs.chest_png(tmp_path / "a.png")).radiograph.pixels
+    stored = reader.read(inputs.chest_dicom(tmp_path / "a.dcm")).radiograph.pixels
+    assert np.corrcoef(picture.ravel(), stored.ravel())[0, 1] > 0.999
+
+
+def test_a_picture_of_16_bits_uses_its_range(reader: Reader, tmp_path: Path) -> None:
+    Image.fromarray(inputs.phantom(bits=12)).save(tmp_path / "deep.png")
+    pixels = reader.read(tmp_path / "deep.png").radiograph.pixels
+    assert (pixels.min(), pixels.max()) == (0.0, 1.0)
+
+
+def test_twins_on_the_disk_are_bit_equal(reader: Reader, tmp_path: Path) -> None:
+    two, one = inputs.monochrome_twins(tmp_path)
+    np.testing.assert_array_equal(reader.read(two).radiograph.pixels, reader.read(one).radiograph.pixels)
+
+
+def test_a_real_radiograph_of_zero_spacing_has_none(reader: Reader) -> None:
+    image = reader.read(inputs.example("RG1_UNCR.dcm"))
+    assert image.radiograph.pixels.shape == (1955, 1841)
+    assert image.radiograph.pixel_spacing_mm is None
+
+
+def test_lossless_compression_changes_no_pixel(reader: Reader) -> None:
+    plain = reader.read(inputs.example("RG3_UNCR.dcm")).radiograph.pixels
+    packed = reader.read(inputs.example("RG3_J2KR.dcm")).radiograph.pixels
+    np.testing.assert_array_equal(plain, packed)
+
+
+@pytest.mark.parametrize("name", list(inputs.REFUSED))
+def test_every_bad_file_has_its_own_reason_and_the_reader_lives_on(reader: Reader, tmp_path: Path, name: str) -> None:
+    write, expected = inputs.REFUSED[name]
+    assert code_of(reader, write(tmp_path / "bad")) == expected
+    reader.read(inputs.chest_dicom(tmp_path / "good.dcm"))
+
+
+@pytest.mark.parametrize("keep", [0.005, 0.3, 0.999])
+@pytest.mark.parametrize("name", ["RG3_UNCR.dcm", "RG3_J2KR.dcm", "693_J2KR.dcm"])
+def test_a_file_cut_anywhere_is_refused(reader: Reader, tmp_path: Path, name: str, keep: float) -> None:
+    assert code_of(reader, inputs.truncated(tmp_path / "cut", inputs.example(name), keep)) == "truncated"
+
+
+def test_a_truncated_picture_says_so(reader: Reader, tmp_path: Path) -> None:
+    whole = inputs.chest_png(tmp_path / "a.png")
+    assert code_of(reader, inputs.truncated(tmp_path / "cut.png", whole, 0.5)) == "truncated"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [inputs.noise_behind_a_preamble, inputs.short_pixel_data, inputs.impossible_bits],
+)
+def test_broken_objects_are_refused_one_way_or_another(
+    reader: Reader, tmp_path: Path, write: inputs.Writer
+) -> None:
+    assert code_of(reader, write(tmp_path / "bad")) in {"undecodable", "truncated", "not_dicom"}
+
+
+def test_an_object_that_hides_its_size_is_stopped(reader: Reader, tmp_path: Path) -> None:
+    path = inputs.huge_jpeg2000_dicom(tmp_path / "bomb.dcm", header_side_px=512)
+    assert code_of(reader, path) in {"undecodable", "parser_limit"}
+    reader.read(inputs.chest_dicom(tmp_path / "good.dcm"))
+
+
+@pytest.mark.parametrize(("name", "modality"), [("MR2_UNCR.dcm", "MR"), ("US1_UNCR.dcm", "US"), ("JPEG-LL.dcm", "NM")])
+def test_other_kinds_of_objects_are_named(reader: Reader, name: str, modality: str) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        reader.read(inputs.example(name))
+    assert (caught.value.code, caught.value.values) == ("unsupported_object", {"modality": modality})
+
+
+def test_a_refused_object_keeps_what_its_header_says(reader: Reader, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImageError) as caught:
+        reader.read(inputs.ultrasound_multi_frame(tmp_path / "us.dcm"))
+    header = caught.value.header
+    assert header is not None and header.patient is not None
+    assert (header.modality, header.patient.patient_id) == ("US", "PHANTOM-1")
+
+
+def test_a_missing_file_and_a_folder_are_no_images(reader: Reader, tmp_path: Path) -> None:
+    assert code_of(reader, tmp_path / "absent") == "not_dicom"
+    assert code_of(reader, tmp_path) == "not_dicom"
+
+
+def test_time_is_limited_and_a_new_child_takes_over(tmp_path: Path) -> None:
+    path = inputs.chest_dicom(tmp_path / "a.dcm")
+    with Reader(file_s=5) as reader:
+        reader.read(path)
+        stopped = reader.child_pid
+        assert stopped is not None
+        os.kill(stopped, signal.SIGSTOP)
+        reader._file_s = 0.2
+        assert code_of(reader, path) == "parser_limit"
+        reader._file_s = 5
+        reader.read(path)
+        assert reader.child_pid != stopped
+
+
+def test_memory_is_limited_and_the_next_file_is_read(tmp_path: Path) -> None:
+    with Reader(memory_bytes=450 << 20) as reader:
+        large = inputs.save(inputs.dx(np.zeros((6000, 6000), np.uint16)), tmp_path / "large.dcm")
+        assert code_of(reader, large) == "parser_limit"
+        reader.read(inputs.chest_dicom(tmp_path / "good.dcm"))
+
+
+def test_a_killed_child_is_replaced(tmp_path: Path) -> None:
+    path = inputs.chest_dicom(tmp_path / "a.dcm")
+    with Reader() as reader:
+        reader.read(path)
+        first = reader.child_pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+        reader.read(path)
+        assert reader.child_pid != first
+
+
+def test_the_child_is_replaced_after_its_share_of_files(tmp_path: Path) -> None:
+    path = inputs.chest_dicom(tmp_path / "a.dcm")
+    with Reader(files=2) as reader:
+        pids = []
+        for _ in range(5):
+            reader.read(path)
+            pids.append(reader.child_pid)
+    assert [pids[0] == pids[1], pids[1] == pids[2], pids[2] == pids[3], pids[3] == pids[4]] == [True, False, True, False]
+
+
+def test_nothing_is_printed_while_reading_broken_values(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    dataset = inputs.dx()
+    path = inputs.save(dataset, tmp_path / "a.dcm")
+    path.write_bytes(path.read_bytes().replace(b"056Y", b"CANA").replace(b"19700102", b"CANARY!!"))
+    with Reader() as reader:
+        assert reader.read(path).radiograph.patient_age_years is None
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_child_never_loads_opencv() -> None:
+    program = "import sys, edge.dicom.child, edge.dicom.parse; sys.exit('cv2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@needs_shared
+@pytest.mark.parametrize("path", sorted((SHARED / "transfer_syntax").glob("*.dcm")), ids=lambda path: path.stem)
+def test_every_transfer_syntax_shows_the_same_image(reader: Reader, path: Path) -> None:
+    if "Deflated" in path.name:
+        assert code_of(reader, path) == "unsupported_transfer_syntax"
+        return
+    plain = reader.read(SHARED / "transfer_syntax" / "ct_LittleEndianExplicit__1.2.840.10008.1.2.1.dcm")
+    image = reader.read(path)
+    assert image.modality == "CT"
+    # 8-bit JPEG keeps 255 levels of the 4,400; the lossless ones keep all.
+    assert np.abs(image.radiograph.pixels - plain.radiograph.pixels).mean() < 0.03
+
+
+@needs_shared
+def test_a_bare_data_set_without_a_preamble_is_read(reader: Reader) -> None:
+    image = reader.read(SHARED / "cr_chest_mono1_10bit.dcm")
+    assert (image.modality, image.radiograph.pixels.shape) == ("CR", (440, 440))
