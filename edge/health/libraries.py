@@ -18,9 +18,11 @@ from collections.abc import Iterator
 
 # Distribution name, and the module to load; the codecs are plug-ins of pydicom.
 LIBRARIES: tuple[tuple[str, str], ...] = (
+    ("babel", "babel"),
     ("flask", "flask"),
     ("flask-babel", "flask_babel"),
     ("numpy", "numpy"),
+    ("onnx", "onnx"),
     ("onnxruntime", "onnxruntime"),
     ("opencv-python-headless", "cv2"),
     ("pydicom", "pydicom"),
@@ -34,6 +36,7 @@ LIBRARIES: tuple[tuple[str, str], ...] = (
     ("pyzmq", "zmq"),
     ("sqlite-utils", "sqlite_utils"),
     ("waitress", "waitress"),
+    ("werkzeug", "werkzeug"),
 )
 COMPRESSIONS: tuple[str, ...] = (
     "RLELossless",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Iterator
 
@@ -11,6 +13,11 @@ import pytest
 
 from tests.house import source
 from tests.house.source import CODE_FOLDERS, ROOT, Module
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 # What a command prints is its result; nothing else in the appliance prints.
 PRINTING = {
@@ -22,6 +29,16 @@ PRINTING = {
     "edge/pipeline/supervisor.py",
 }
 EDGE_LINES = 9_000
+# Where the name to import is not the name to install.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "data_store": "pydicom-data",
+    "gdcm": "python-gdcm",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "zmq": "pyzmq",
+}
 
 
 @pytest.mark.parametrize("folders", [("edge",), ("models", "calibration")], ids=["appliance", "model making"])
@@ -59,6 +76,15 @@ def test_public_names_have_docstrings() -> None:
     documented = dict(pair for module in source.modules(*CODE_FOLDERS) for pair in source.public_names(module))
     silent = [name for name, has in documented.items() if not has]
     assert len(silent) <= 0.05 * len(documented), silent
+
+
+def test_what_is_imported_is_declared() -> None:
+    """An import of a package that only another one brought breaks when that one changes its mind."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[<>=;\s]", line)[0] for line in project["dependencies"]}
+    for_training = {re.split(r"[<>=;\s]", line)[0] for line in project["optional-dependencies"]["train"]}
+    assert _packages("edge") - declared <= {"pydicom-data"}  # the demo's, loaded where it is asked for
+    assert _packages("models", "calibration") <= declared | for_training
 
 
 def test_only_commands_print() -> None:
@@ -112,6 +138,15 @@ def test_every_room_has_its_tests() -> None:
     rooms = {module.name.split("/")[1] for module in source.modules("edge") if module.name.count("/") > 1}
     tested = {path.parent.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
     assert rooms - tested == set()
+
+
+def _packages(*folders: str) -> set[str]:
+    """Distributions that the folders import from, by the name under which they are declared."""
+    nodes = [node for module in source.modules(*folders) for node in ast.walk(module.tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    outside = {name.split(".")[0] for name in names} - sys.stdlib_module_names - set(CODE_FOLDERS) - {"tomllib"}
+    return {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in outside}
 
 
 def _calls(module: Module) -> Iterator[ast.Call]:
