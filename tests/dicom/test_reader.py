@@ -173,7 +173,7 @@ def test_the_child_is_replaced_after_its_share_of_files(tmp_path: Path) -> None:
         for _ in range(5):
             reader.read(path)
             pids.append(reader.child_pid)
-    assert [pids[0] == pids[1], pids[1] == pids[2], pids[2] == pids[3], pids[3] == pids[4]] == [True, False, True, False]
+    assert [a == b for a, b in zip(pids, pids[1:], strict=False)] == [True, False, True, False]
 
 
 def test_nothing_is_printed_while_reading_broken_values(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
