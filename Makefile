@@ -54,7 +54,7 @@ $(VENV)/build.stamp: requirements/build.txt $(VENV)/venv.stamp
 # --no-index: the package itself is built from this folder, with nothing fetched.
 $(VENV)/install.stamp: requirements/run.txt pyproject.toml edge/__init__.py $(VENV)/build.stamp
 	$(INSTALL) -r $<
-	$(PIP) install --quiet --no-index --no-deps --no-build-isolation --editable .
+	$(PIP) install --quiet --quiet --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/demo.stamp: requirements/demo.txt $(VENV)/install.stamp
