@@ -1,7 +1,8 @@
 """The process that opens files of strangers: ``python -m edge.dicom.child MEMORY_BYTES PARENT_PID``.
 
 Reads one request a line on standard input, ``{"path", "pixels"}``, writes the pixels to
-the file named there and one reply a line to standard output. A file that needs more than
+the file named there (none where only the header is asked for) and one reply a line to
+standard output. A file that needs more than
 the process may use ends the request, or the process; the parent starts another. Codecs
 that print, and crash dumps that hold images, find nowhere to write to.
 """
@@ -33,7 +34,7 @@ def main() -> None:
     _send(replies, {"ready": True})
     for line in sys.stdin:
         request = json.loads(line)
-        _send(replies, answer(Path(request["path"]), Path(request["pixels"])))
+        _send(replies, answer(Path(request["path"]), Path(request["pixels"]) if request["pixels"] else None))
 
 
 def _private_output() -> TextIO:
@@ -49,20 +50,22 @@ def _limit(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _answerer() -> Callable[[Path, Path], dict[str, Any]]:
+def _answerer() -> Callable[[Path, Path | None], dict[str, Any]]:
     # Imported under the limits, so that the start is the only time they are loaded.
     import numpy as np
     from PIL import Image
     from pydicom import config
 
     from edge.dicom.image import UnreadableImageError, header_to_json, radiograph_to_json
-    from edge.dicom.parse import parse
+    from edge.dicom.parse import parse, parse_header
 
     Image.MAX_IMAGE_PIXELS = None  # sizes are checked before decoding, with a reason of their own
     config.settings.reading_validation_mode = config.IGNORE
 
-    def answer(path: Path, pixels: Path) -> dict[str, Any]:
+    def answer(path: Path, pixels: Path | None) -> dict[str, Any]:
         try:
+            if pixels is None:
+                return {"header": header_to_json(parse_header(path))}
             image = parse(path)
         except UnreadableImageError as error:
             header = header_to_json(error.header) if error.header else None

@@ -33,7 +33,7 @@ from pydicom.uid import (
 
 from edge.dicom import pictures
 from edge.dicom.attributes import age_years, header_of, integer, pixel_spacing_mm, text
-from edge.dicom.image import ParsedImage, UnreadableImageError
+from edge.dicom.image import Header, ParsedImage, UnreadableImageError
 from edge.dicom.limits import check_sides
 from edge.dicom.pixels import Stored, to_unit_range
 from edge.errors import UnreadableError
@@ -55,6 +55,19 @@ _READ_CLASSES = frozenset(
 _GDCM_ONLY = frozenset({"1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
 
 
+def parse_header(path: Path) -> Header:
+    """Read what the box keeps of a file's header; the image may still turn out unreadable.
+
+    Raises
+    ------
+    UnreadableError
+        With the reason.
+    """
+    if _start(path).startswith(pictures.SIGNATURES):
+        return Header(is_picture=True)
+    return header_of(_dataset(path)[0])
+
+
 def parse(path: Path) -> ParsedImage:
     """Read one file.
 
@@ -65,16 +78,9 @@ def parse(path: Path) -> ParsedImage:
     MemoryError
         Where the process's limit is too small for it.
     """
-    with path.open("rb") as file:
-        start = file.read(132)
-    if start.startswith(pictures.SIGNATURES):
+    if _start(path).startswith(pictures.SIGNATURES):
         return pictures.parse_picture(path)
-    has_preamble = start[128:] == b"DICM"
-    if has_preamble:
-        _refuse_deflated(path)
-    # In memory, because reading from a file allocates whatever length an element claims.
-    content = path.read_bytes()
-    dataset = _header(content, has_preamble)
+    dataset, content = _dataset(path)
     header = header_of(dataset)
     try:
         _check_kind(dataset)
@@ -82,6 +88,21 @@ def parse(path: Path) -> ParsedImage:
         return ParsedImage.of(header, _radiograph(stored, dataset))
     except UnreadableError as error:
         raise UnreadableImageError(error.code, header, **error.values) from error
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(132)
+
+
+def _dataset(path: Path) -> tuple[Dataset, bytes]:
+    """Everything before the image, and the whole content."""
+    has_preamble = _start(path)[128:] == b"DICM"
+    if has_preamble:
+        _refuse_deflated(path)
+    # In memory, because reading from a file allocates whatever length an element claims.
+    content = path.read_bytes()
+    return _header(content, has_preamble), content
 
 
 def _refuse_deflated(path: Path) -> None:

@@ -24,6 +24,8 @@ from edge import clock
 from edge.dicom.image import ParsedImage, UnreadableImageError, header_from_json, radiograph_from_json
 from edge.errors import StorageError, UnreadableError
 
+FOLDER_PREFIX = "chest-edge-"
+
 _START_S = 60.0
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each thread of theirs reserves memory
 
@@ -36,15 +38,18 @@ class Reader:
     memory_bytes : address space of the child, libraries included.
     file_s : seconds that one file may take.
     files : after so many the child is replaced, so that no leak of a codec grows for ever.
+    folder : where pixels cross over, in a folder of their own; the system's temporary one if None.
     """
 
-    def __init__(self, *, memory_bytes: int = 2 << 30, file_s: float = 10.0, files: int = 200) -> None:
+    def __init__(
+        self, *, memory_bytes: int = 2 << 30, file_s: float = 10.0, files: int = 200, folder: Path | None = None
+    ) -> None:
         self._memory_bytes = memory_bytes
         self._file_s = file_s
         self._files = files
         self._served = 0
         self._child: _Child | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="chest-edge-")
+        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, dir=folder)
 
     def __enter__(self) -> Reader:
         return self

@@ -101,11 +101,18 @@ class Kept:
         now = clock.monotonic()
         if self.running is None:
             if now >= self._due_at:
-                self.running, self._changed_at = start(self._name, self._settings), now
+                self._start(now)
         elif self.running.poll() is not None:
             self._ended(self.running.returncode, lived_s=now - self._changed_at)
 
-    def _ended(self, exit_code: int, lived_s: float) -> None:
+    def _start(self, now: float) -> None:
+        self._changed_at = now
+        try:
+            self.running = start(self._name, self._settings)
+        except OSError:  # no memory or no process left; the others must not fall with it
+            self._ended(None, lived_s=0.0)
+
+    def _ended(self, exit_code: int | None, lived_s: float) -> None:
         if lived_s >= _HEALTHY_S:
             self._delay_s = _FIRST_DELAY_S
         log.event("process_ended", process=self._name, exit_code=exit_code, seconds=self._delay_s)

@@ -7,6 +7,7 @@ a queue of messages, which would be a second truth.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from edge import clock, log
 from edge.bus import Listener, Speaker
 from edge.config import Settings
 from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError
-from edge.dicom.reader import Reader
+from edge.dicom.reader import FOLDER_PREFIX, Reader
 from edge.errors import ReadingError, StorageError, UnreadableError
 from edge.pipeline.pictures import write_pictures
 from edge.pipeline.reading import SourceImage, load_engines, read_study
@@ -114,8 +115,8 @@ class Worker:
             write_pictures(self._settings, claimed.study_key, claimed.next_version, result.view_pixels)
         outcome = queue.Outcome(
             state=result.state,
-            decision=(report["classification"] or {}).get("decision"),
-            reasons=report["reasons"],
+            decision=(report.get("classification") or {}).get("decision"),
+            reasons=report.get("reasons", []),
             result=report,
             completed_at=result.completed_at,
             has_preview=result.view_pixels is not None,
@@ -149,8 +150,14 @@ def run(settings: Settings) -> int:
     engines = load_engines(settings)
     speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, ["receiver"])
     queue.recover(database, clock.utc())
-    with Reader() as reader:
-        read: ReadStudy = lambda sources, study_key: read_study(sources, engines, study_key)  # noqa: E731
+    # A killed worker leaves an image of a patient behind.
+    for left in settings.run_dir.glob(f"{FOLDER_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+    def read(sources: Sequence[SourceImage], study_key: str) -> StudyResult:
+        return read_study(sources, engines, study_key)
+
+    with Reader(folder=settings.run_dir) as reader:
         _work(Worker(settings, database, reader, read, speaker.wake), database, listener, stopped)
     for part in (listener, speaker, database):
         part.close()

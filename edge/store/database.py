@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -44,10 +44,19 @@ def migrate(path: Path) -> None:
     """Create the database or bring it to the newest schema; each step and its record in one transaction.
 
     Only one process may do this at a time: the supervisor, under its lock.
+
+    Raises
+    ------
+    StorageError
+        Where the file cannot be written, or is no database.
     """
-    with _configured(sqlite3.connect(path, timeout=_BUSY_S)) as database:
-        database.execute("PRAGMA journal_mode=WAL").fetchone()
-        MIGRATIONS.apply(database)
+    try:
+        with closing(sqlite3.connect(path, timeout=_BUSY_S)) as connection:
+            database = _configured(connection)
+            database.execute("PRAGMA journal_mode=WAL").fetchone()
+            MIGRATIONS.apply(database)
+    except sqlite3.DatabaseError as error:
+        raise StorageError("database") from error
 
 
 @contextmanager

@@ -64,6 +64,12 @@ def test_connecting_to_a_missing_database_is_a_storage_error_and_creates_nothing
     assert not (tmp_path / "absent.sqlite").exists()
 
 
+def test_a_file_that_is_no_database_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "broken.sqlite").write_bytes(b"no database at all" * 100)
+    with pytest.raises(StorageError):
+        migrate(tmp_path / "broken.sqlite")
+
+
 def test_a_received_object_is_on_the_worklist_before_it_is_parsed(database: Database) -> None:
     receipt = instances.add_received(database, new_instance())
     (row,) = studies.worklist(database, 10)

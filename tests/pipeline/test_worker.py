@@ -1,0 +1,190 @@
+"""The worker on a real store and a real reader; the reading itself is a stand-in where its outcome matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sqlite_utils import Database
+
+from edge import clock
+from edge.config import Settings
+from edge.dicom.image import ParsedImage
+from edge.dicom.reader import Reader
+from edge.errors import StorageError
+from edge.pipeline.reading import SourceImage
+from edge.pipeline.worker import Worker
+from edge.store import instances, queue, studies
+from edge.store.database import connect
+from edge.types import State, StudyResult
+from tests.support import inputs
+from tests.support.studies import new_instance, ready_box
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    with Reader() as shared:
+        yield shared
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Settings:
+    return ready_box(tmp_path / "box")
+
+
+@pytest.fixture
+def database(box: Settings) -> Iterator[Database]:
+    database = connect(box.database)
+    yield database
+    database.close()
+
+
+def answer(sources: Sequence[SourceImage], study_key: str) -> StudyResult:
+    """A reading that finds nothing in the picture it was given."""
+    assert isinstance(sources[0].outcome, ParsedImage)
+    return StudyResult(
+        study_key=study_key,
+        source=tuple(image.source for image in sources),
+        study_instance_uid=sources[0].outcome.study_instance_uid,
+        modality="DX",
+        state=State.DONE,
+        reasons=(),
+        stages=(),
+        software_version="0",
+        completed_at=clock.utc(),
+        view_pixels=np.full((2000, 1000), 128, np.uint8),
+    )
+
+
+def receive(box: Settings, database: Database, path: Path, **changes: str) -> str:
+    name = f"{new_instance().path}"
+    path.rename(box.incoming / name)
+    return instances.add_received(database, new_instance(path=Path(name), **changes)).study_key
+
+
+def drain(worker: Worker) -> int:
+    steps = 0
+    while worker.step():
+        steps += 1
+        assert steps < 50
+    return steps
+
+
+def view_of(database: Database, study_key: str) -> studies.StudyView:
+    view = studies.study(database, study_key)
+    assert view is not None
+    return view
+
+
+def test_a_received_radiograph_becomes_a_result_with_pictures(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path
+) -> None:
+    told: list[int] = []
+    key = receive(box, database, inputs.chest_dicom(tmp_path / "a.dcm"))
+    assert drain(Worker(box, database, reader, answer, told.append)) == 2
+    view = view_of(database, key)
+    assert (view.state, view.version, view.has_preview, view.patient_id) == (State.DONE, 1, True, "PHANTOM-1")
+    assert view.result is not None and view.result["schema"] == "chest-edge/result/1"
+    assert len(told) == 3
+    preview = cv2.imread(str(studies.preview_path(box, key, 1)), cv2.IMREAD_GRAYSCALE)
+    thumbnail = cv2.imread(str(studies.thumbnail_path(box, key, 1)), cv2.IMREAD_GRAYSCALE)
+    assert (preview.shape, thumbnail.shape) == ((1600, 800), (160, 80))
+
+
+def test_a_lone_radiograph_is_decoded_once(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    real = reader.read
+    monkeypatch.setattr(reader, "read", lambda path: read.append(path) or real(path))  # type: ignore[func-returns-value]
+    receive(box, database, inputs.chest_dicom(tmp_path / "a.dcm"))
+    drain(Worker(box, database, reader, answer, lambda number: None))
+    assert len(read) == 1
+
+
+def test_a_later_image_of_a_study_makes_a_version_from_both(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path
+) -> None:
+    worker = Worker(box, database, reader, answer, lambda number: None)
+    first = inputs.dx()
+    second = inputs.dx(StudyInstanceUID=first.StudyInstanceUID)
+    key = receive(box, database, inputs.save(first, tmp_path / "a.dcm"))
+    drain(worker)
+    receive(box, database, inputs.save(second, tmp_path / "b.dcm"))
+    drain(worker)
+    view = view_of(database, key)
+    assert (view.versions, view.instance_count, len(studies.worklist(database, 10))) == ([1, 2], 2, 1)
+    assert view.result is not None and len(view.result["source"]) == 2
+    assert studies.preview_path(box, key, 1).exists() and studies.preview_path(box, key, 2).exists()
+
+
+def test_a_study_that_breaks_the_reading_is_failed_and_the_next_is_read(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    keys = [receive(box, database, inputs.chest_dicom(tmp_path / f"{number}.dcm")) for number in range(2)]
+
+    def read(sources: Sequence[SourceImage], study_key: str) -> StudyResult:
+        if study_key == keys[0]:
+            raise ZeroDivisionError("CANARY")
+        return answer(sources, study_key)
+
+    drain(Worker(box, database, reader, read, lambda number: None))
+    assert [view_of(database, key).state for key in keys] == [State.FAILED, State.DONE]
+    assert view_of(database, keys[0]).reasons[0]["code"] == "reading_failed"
+    logged = capfd.readouterr().err
+    assert "ZeroDivisionError" in logged and "CANARY" not in logged
+
+
+def test_an_unreadable_object_is_set_aside_with_its_reason(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path
+) -> None:
+    told: list[int] = []
+    key = receive(box, database, inputs.truncated(tmp_path / "cut.dcm"))
+    drain(Worker(box, database, reader, answer, told.append))
+    view = view_of(database, key)
+    assert (view.state, view.reasons[0]["code"], view.patient_id != "") == (State.QUARANTINED, "truncated", True)
+    assert len(told) == 1
+
+
+def test_a_conflicting_duplicate_is_set_aside_and_the_first_stays(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path
+) -> None:
+    keys = [receive(box, database, path, sop_instance_uid="1.2.3") for path in inputs.duplicate_uid_pair(tmp_path)]
+    drain(Worker(box, database, reader, answer, lambda number: None))
+    first, second = (view_of(database, key) for key in keys)
+    assert (first.state, second.state, second.reasons[0]["code"]) == (
+        State.DONE,
+        State.QUARANTINED,
+        "conflicting_duplicate",
+    )
+    assert first.instance_count == 1
+
+
+def test_an_object_that_ended_the_worker_twice_is_set_aside(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path
+) -> None:
+    key = receive(box, database, inputs.chest_dicom(tmp_path / "a.dcm"))
+    for _ in range(2):
+        instances.next_arrival(database)
+    drain(Worker(box, database, reader, answer, lambda number: None))
+    assert view_of(database, key).reasons[0]["code"] == "parser_limit"
+
+
+def test_a_full_disk_is_no_fault_of_the_study(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path
+) -> None:
+    worker = Worker(box, database, reader, answer, lambda number: None)
+    key = receive(box, database, inputs.chest_dicom(tmp_path / "a.dcm"))
+    box.results.rmdir()
+    box.results.write_text("in the way")
+    for _ in range(3):
+        with pytest.raises(StorageError):
+            drain(worker)
+        queue.release(database)
+        assert view_of(database, key).state is State.READY
+    box.results.unlink()
+    drain(worker)
+    assert view_of(database, key).state is State.DONE
