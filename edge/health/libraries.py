@@ -27,7 +27,7 @@ LIBRARIES: tuple[tuple[str, str], ...] = (
     ("opencv-python-headless", "cv2"),
     ("pydicom", "pydicom"),
     ("pillow", "PIL.Image"),
-    ("pyjpegls", "jpeg_ls"),
+    *((("pyjpegls", "jpeg_ls"),) if sys.version_info < (3, 14) else ()),
     ("pylibjpeg", "pylibjpeg"),
     ("pylibjpeg-openjpeg", "openjpeg"),
     ("pylibjpeg-rle", "rle"),
