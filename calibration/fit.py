@@ -38,23 +38,23 @@ def frontal_gate(root: Path, card: ModelCard) -> dict[str, Any]:
     rows = [r for r in data.manifest(root) if r.split == "val" and not r.is_lateral]
     frontal: dict[str, list[float]] = {}
     for row in rows:
-        shown = tile(data.pixels(root, row).astype(np.float32) / 255, card.side)
+        shown = tile(data.to_unit(data.pixels(root, row)), card.side)
         frontal.setdefault(row.source, []).append(float(softmax(engine.run(shown[None])[0, :3])[0]))
     passed = min(float(np.quantile(values, 0.005)) for values in frontal.values())
     return {"frontal": round(float(np.clip(passed, 0.5, 0.9)), 3), "turned": 0.9, "inverted": 0.9}
 
 
-def pneumonia_logits(root: Path, engine: Engine, samples: Iterable[pneumonia.Sample]) -> npt.NDArray[np.float32]:
+def pneumonia_logits(engine: Engine, samples: Iterable[pneumonia.Sample]) -> npt.NDArray[np.float32]:
     """Output of the classifier for samples, shape (N, 10)."""
     side = engine.card.side
-    tiles = (lung_tile(s.pixels.astype(np.float32) / 255, s.lungs, side) for s in samples)
+    tiles = (lung_tile(data.to_unit(s.pixels), s.lungs, side) for s in samples)
     return np.stack([engine.run(shown[None])[0] for shown in tiles])
 
 
 def pneumonia_thresholds(root: Path, card: ModelCard) -> dict[str, Any]:
     """Temperature, decision limits and conformal quantile of each head."""
     samples = pneumonia.load(root, ("val",))
-    logits = pneumonia_logits(root, load(card, threads=2), samples)
+    logits = pneumonia_logits(load(card, threads=2), samples)
     split = len(pneumonia.CHILD)
     found: dict[str, Any] = {"working_side": WORKING_SIDE}
     for group, classes, part in (

@@ -80,9 +80,10 @@ def _analyze(given: argparse.Namespace, settings: config.Settings) -> int:
 
 
 def _verify(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.engines.registry import verify
-
-    return verify()
+    faults = _check_models()
+    for name, fault in faults.items():
+        print(f"{name}: {'ok' if fault is None else fault.text % fault.values}")
+    return int(any(faults.values()))
 
 
 def _doctor(given: argparse.Namespace, settings: config.Settings) -> int:

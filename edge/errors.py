@@ -90,6 +90,7 @@ class ReadingError(EdgeError):
 
     texts = {
         "reading_failed": N_("The box could not finish reading this study. Have a person read it."),
+        "stage_failed": N_("One step of the reading failed; its part of the result is missing."),
         "reading_crashed": N_("Reading this study stopped the box twice, so it was set aside. Have a person read it."),
     }
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+
 def N_(text: str) -> str:  # noqa: N802
     """Mark a text for translation where it is written; the page translates it where it is shown."""
     return text
@@ -161,6 +162,7 @@ class StudyResult:
     Attributes
     ----------
     study_key : own random 128-bit key as 32 hexadecimal digits; never a DICOM identifier.
+    remarks : on the study as a whole; each stage has its own.
     view_pixels : uint8, shape (h, w): the image as the stages saw it, for display; None without one.
     """
 
@@ -173,4 +175,5 @@ class StudyResult:
     stages: tuple[StageResult, ...]
     software_version: str
     completed_at: datetime
+    remarks: tuple[Remark, ...] = ()
     view_pixels: npt.NDArray[np.uint8] | None = None

@@ -62,26 +62,27 @@ def _answerer() -> Callable[[Path, Path | None], dict[str, Any]]:
     Image.MAX_IMAGE_PIXELS = None  # sizes are checked before decoding, with a reason of their own
     config.settings.reading_validation_mode = config.IGNORE
 
-    def answer(path: Path, pixels: Path | None) -> dict[str, Any]:
-        try:
-            if pixels is None:
-                return {"header": header_to_json(parse_header(path))}
-            image = parse(path)
-        except UnreadableImageError as error:
-            header = header_to_json(error.header) if error.header else None
-            return {"error": error.code, "values": error.values, "header": header}
-        except UnreadableError as error:
-            return {"error": error.code, "values": error.values, "header": None}
-        except OSError:
-            return {"error": "not_dicom", "values": {}, "header": None}
-        except (MemoryError, RecursionError):
-            # RecursionError: sequences in sequences, hundreds deep.
-            return {"error": "parser_limit", "values": {}, "header": None}
+    def found(path: Path, pixels: Path | None) -> dict[str, Any]:
+        if pixels is None:
+            return {"header": header_to_json(parse_header(path))}
+        image = parse(path)
         try:
             np.save(pixels, image.radiograph.pixels)
         except OSError:
             return {"storage": "disk_full"}
         return {"header": header_to_json(image), "radiograph": radiograph_to_json(image.radiograph)}
+
+    def answer(path: Path, pixels: Path | None) -> dict[str, Any]:
+        try:
+            return found(path, pixels)
+        except UnreadableError as error:
+            header = error.header if isinstance(error, UnreadableImageError) else None
+            return {"error": error.code, "values": error.values, "header": header_to_json(header) if header else None}
+        except OSError:
+            return {"error": "not_dicom", "values": {}, "header": None}
+        except (MemoryError, RecursionError):
+            # RecursionError: sequences in sequences, hundreds deep.
+            return {"error": "parser_limit", "values": {}, "header": None}
 
     return answer
 

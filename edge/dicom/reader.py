@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import clock
-from edge.dicom.image import ParsedImage, UnreadableImageError, header_from_json, radiograph_from_json
+from edge.dicom.image import Header, ParsedImage, UnreadableImageError, header_from_json, radiograph_from_json
 from edge.errors import StorageError, UnreadableError
 
 FOLDER_PREFIX = "chest-edge-"
@@ -68,6 +68,17 @@ class Reader:
     def child_pid(self) -> int | None:
         """The process that parses now, if any."""
         return self._child.pid if self._child else None
+
+    def read_header(self, path: Path) -> Header:
+        """Read the header of one file alone; the image may still turn out unreadable.
+
+        Raises
+        ------
+        UnreadableError
+            With the reason.
+        """
+        reply = self._ask({"path": str(path.absolute()), "pixels": ""})
+        return _header(reply)
 
     def read(self, path: Path) -> ParsedImage:
         """Read one file.
@@ -179,10 +190,15 @@ def _close_quietly(pipe: Any) -> None:
 def _image(reply: dict[str, Any], pixels: Path) -> ParsedImage:
     if "storage" in reply:
         raise StorageError(reply["storage"])
+    header = _header(reply)
+    array: npt.NDArray[np.float32] = np.load(pixels)
+    return ParsedImage.of(header, radiograph_from_json(reply["radiograph"], array))
+
+
+def _header(reply: dict[str, Any]) -> Header:
     header = header_from_json(reply["header"]) if reply["header"] else None
     if "error" in reply:
         raise UnreadableImageError(reply["error"], header, **reply["values"])
     if header is None:
         raise UnreadableError("undecodable")
-    array: npt.NDArray[np.float32] = np.load(pixels)
-    return ParsedImage.of(header, radiograph_from_json(reply["radiograph"], array))
+    return header

@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 
 from edge.engines.engine import ModelCard, Tensor
+from edge.engines.unsigned import with_unsigned_activations
 from edge.errors import ModelError
 
 
@@ -33,7 +34,8 @@ class OrtEngine:
         # Spinning threads would take the second core away from the receiver and the page.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            unsigned = with_unsigned_activations(model)
+            self._session = onnxruntime.InferenceSession(unsigned, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's exceptions have no common base but this
             raise ModelError("model_broken", model=card.name) from error
         self._input = self._session.get_inputs()[0].name

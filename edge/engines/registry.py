@@ -17,10 +17,15 @@ from edge.engines.engine import Engine, ModelCard
 from edge.engines.ort import OrtEngine
 from edge.errors import ModelError
 
+__all__ = ["Cards", "Engine", "ModelCard", "cards", "check", "default_folder", "load", "verified_bytes"]
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+Cards = dict[str, ModelCard]
 
 
 def default_folder() -> Path:
@@ -28,7 +33,7 @@ def default_folder() -> Path:
     return Path(str(files("models")))
 
 
-def cards(folder: Path | None = None) -> dict[str, ModelCard]:
+def cards(folder: Path | None = None) -> Cards:
     """Every registered model by name.
 
     Raises

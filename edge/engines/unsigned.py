@@ -51,7 +51,7 @@ def with_unsigned_activations(model: bytes) -> bytes:
 
 
 def _parameters(
-    quantizer: onnx.NodeProto, scale: npt.NDArray[np.float32], zero_point: int
+    quantizer: onnx.NodeProto, scale: npt.NDArray[np.floating], zero_point: int
 ) -> tuple[onnx.TensorProto, onnx.TensorProto]:
     name = quantizer.output[0]
     return (

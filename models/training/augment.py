@@ -16,15 +16,13 @@ Matrix = npt.NDArray[np.float64]
 Rng = np.random.Generator
 
 
-def random_affine(
-    rng: Rng, side: int, *, turn_deg: float = 12, zoom: float = 0.2, shift: float = 0.08, flip: bool = False
-) -> Matrix:
-    """A (2, 3) matrix: turn, zoom each axis, shift and, if asked, flip left and right at random."""
+def random_affine(rng: Rng, side: int, *, turn_deg: float, zoom: float, shift: float) -> Matrix:
+    """A (2, 3) matrix: turn, zoom each axis, shift, and flip left and right half of the time."""
     centre = side / 2
     matrix = np.vstack([cv2.getRotationMatrix2D((centre, centre), rng.uniform(-turn_deg, turn_deg), 1), [0, 0, 1]])
     common = rng.uniform(1 - zoom, 1 + zoom)
     scale_x, scale_y = common * rng.uniform(1 - zoom / 2, 1 + zoom / 2, 2)
-    if flip and rng.random() < 0.5:
+    if rng.random() < 0.5:
         scale_x = -scale_x
     shift_x, shift_y = rng.uniform(-shift, shift, 2) * side
     scale = np.array(
@@ -139,7 +137,7 @@ def _noise(rng: Rng, image: Image) -> Image:
 def _jpeg(rng: Rng, image: Image) -> Image:
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))]
     _, code = cv2.imencode(".jpg", (np.clip(image, 0, 1) * 255).astype(np.uint8), quality)
-    return cv2.imdecode(code, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+    return _unit(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE))
 
 
 def _border(rng: Rng, image: Image) -> Image:
@@ -160,7 +158,7 @@ def _marks(rng: Rng, image: Image) -> Image:
         grey, size = float(rng.choice([0, 255])), float(rng.uniform(0.25, 0.7))
         text = "".join(rng.choice(list("LRAP SUPINE0123456789"), rng.integers(1, 8)))
         cv2.putText(marked, text, where, int(rng.integers(0, 4)), size, grey, int(rng.integers(1, 3)), cv2.LINE_AA)
-    return marked.astype(np.float32) / 255
+    return _unit(marked)
 
 
 def _lines(rng: Rng, image: Image) -> Image:
@@ -169,7 +167,11 @@ def _lines(rng: Rng, image: Image) -> Image:
         points = np.cumsum(rng.normal(0, side / 9, (9, 2)), axis=0) + rng.uniform(0, side, 2)
         grey = float(rng.choice([215, 255]))
         cv2.polylines(crossed, [points.astype(np.int32)], isClosed=False, color=grey, thickness=1, lineType=cv2.LINE_AA)
-    return crossed.astype(np.float32) / 255
+    return _unit(crossed)
+
+
+def _unit(levels: npt.ArrayLike | None) -> Image:
+    return np.asarray(levels, np.float32) / np.float32(255)
 
 
 _CHANGES = (

@@ -124,7 +124,7 @@ def _computation_order(names: list[str]) -> list[str]:
         parts = name.split(".")
         block = int(parts[1]) + 1 if parts[0] == "_blocks" else (0 if parts[0] in ("_conv_stem", "_bn0") else 99)
         layer = parts[2] if parts[0] == "_blocks" else parts[0]
-        layers = ["_conv_stem", "_conv_head", "_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2"]
+        layers = "_conv_stem _conv_head _expand_conv _bn0 _depthwise_conv _bn1 _project_conv _bn2".split()
         kinds = ["weight", "bias", "running_mean", "running_var"]
         return block, layers.index(layer), kinds.index(parts[-1])
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -78,10 +77,25 @@ def mask(data: Path, row: Row) -> Grey:
     return image(data, f"cxr/{archive or row.archive}", member)
 
 
-def members(data: Path, archive: str) -> Iterator[str]:
-    """Names of the image files of an archive, sorted."""
-    names = _archive(data / archive).namelist()
-    return (name for name in sorted(names) if name.endswith((".jpg", ".png")))
+def to_unit(grey: Grey) -> npt.NDArray[np.float32]:
+    """Grey values 0..255 as float32 in [0, 1]."""
+    return np.asarray(grey, np.float32) / np.float32(255)
+
+
+LESION_RIGHT, LESION_LEFT = 4, 8
+"""Bits of the right and the left lung in the masks of lesion.zip."""
+
+
+def lesion_rows(root: Path, *, of_known_patients: bool) -> list[dict[str, str]]:
+    """Rows of lesion.zip with both lungs outlined, of patients known from cohen.zip or of the others."""
+    rows = (r for r in table(root, "lesion_manifest.csv") if r["right_lung"] == r["left_lung"] == "1")
+    return [r for r in rows if (r["in_cohen_zip"] == "1") == of_known_patients]
+
+
+def lesion_patients(root: Path) -> frozenset[str]:
+    """Patients of cohen.zip whose images were used in training through lesion.zip."""
+    stems = {Path(r["file"]).stem for r in lesion_rows(root, of_known_patients=True)}
+    return frozenset(r.patient for r in manifest(root) if r.archive == "cohen.zip" and Path(r.file).stem in stems)
 
 
 @cache

@@ -86,7 +86,7 @@ class Task:
         view = int(rng.choice(3, p=(0.5, 0.17, 0.33)))
         image = (self._frontal, self._lateral, self._outsider)[view](rng)
         if view != OTHER or rng.random() < 0.7:
-            matrix = augment.random_affine(rng, self.side, turn_deg=15, zoom=0.25, shift=0.1, flip=True)
+            matrix = augment.random_affine(rng, self.side, turn_deg=15, zoom=0.25, shift=0.1)
             image = augment.warp(image, matrix)
         image = augment.appearance(rng, image)
         turn = int(rng.integers(4)) if rng.random() < 0.5 else 0
@@ -111,7 +111,7 @@ class Task:
 
     def _frontal(self, rng: Rng) -> Image:
         source = self.frontal[rng.integers(len(self.frontal))]
-        image = _from_byte(source[rng.integers(len(source))])
+        image = data.to_unit(source[rng.integers(len(source))])
         if rng.random() < 0.3:
             image = augment.opacities(rng, image, np.ones_like(image))
         return image
@@ -138,11 +138,7 @@ def _any(rng: Rng, images: list[Image]) -> Image:
 
 
 def _tile(image: data.Grey, side: int) -> Image:
-    return tile(image.astype(np.float32) / 255, side)
-
-
-def _from_byte(image: data.Grey) -> Image:
-    return image.astype(np.float32) / 255
+    return tile(data.to_unit(image), side)
 
 
 def _frontals(root: Path, side: int) -> list[list[data.Grey]]:

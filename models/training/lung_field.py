@@ -1,7 +1,7 @@
 """Recipe: U-Net with an EfficientNet-Lite0 encoder that segments lung fields and heart.
 
 Two definitions of "lung" exist in the public masks. JSRT and Shenzhen leave out what
-lies behind the heart (*field*); V7 (Kermany, Cohen) includes it (*full*). A network
+lies behind the heart (*field*); V7 (Kermany, Cohen) and lesion.zip include it (*full*). A network
 trained on their mixture learns neither, so each definition has its own output, and a
 pixel on which a source says nothing about a definition carries no weight.
 
@@ -30,7 +30,10 @@ from models.training.loop import Recipe, parse_arguments, train
 
 RIGHT_FIELD, LEFT_FIELD, HEART, RIGHT_FULL, LEFT_FULL = range(5)
 OUTPUTS = ("right_field", "left_field", "heart", "right_full", "left_full")
+Planes = npt.NDArray[np.bool_]
+
 _LUNG_CODES = (1, 2, 4)
+_DRAWN = {"JSRT": 0.25, "Shenzhen": 0.3, "Kermany": 0.2, "lesion": 0.25}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Config(Recipe):
 
     name: str = "lung_field"
     side: int = 224
-    samples: int = 15_000
+    samples: int = 14_400
     batch: int = 12
     learning_rate: float = 1.5e-3
     frozen_blocks: int = 5
@@ -91,22 +94,41 @@ class Sample:
     source: str
 
 
-def load(root: Path, side: int, splits: tuple[str, ...]) -> list[Sample]:
-    """Every masked image of these splits, squashed to (side, side)."""
-    rows = [r for r in data.manifest(root) if r.mask and r.split in splits and not r.is_lateral]
-    made = (_sample(data.pixels(root, r), data.mask(root, r), r, side) for r in rows)
+def load(root: Path, side: int) -> list[Sample]:
+    """Every training image that has a mask, squashed to (side, side).
+
+    Of lesion.zip only images whose patient is known are used, so that these patients can be
+    taken out of every external figure (``lesion_patients``).
+    """
+    rows = [r for r in data.manifest(root) if r.mask and r.split == "train" and not r.is_lateral]
+    made = [_from_manifest(root, row, side) for row in rows]
+    made += [_from_lesion(root, row, side) for row in data.lesion_rows(root, of_known_patients=True)]
     return [sample for sample in made if sample is not None]
 
 
-def _sample(grey: data.Grey, labels: data.Grey, row: data.Row, side: int) -> Sample | None:
-    image = tile(grey.astype(np.float32) / 255, side)
-    labels = np.asarray(cv2.resize(labels, (side, side), interpolation=cv2.INTER_NEAREST), np.uint8)
+def _from_manifest(root: Path, row: data.Row, side: int) -> Sample | None:
+    labels = _nearest(data.mask(root, row), side)
     lungs = split_lungs(np.isin(labels, _LUNG_CODES))
     if lungs is None:
         return None
-    make = _full_targets if row.source in ("Kermany", "Cohen") else _field_targets
-    target, known = make(*lungs, labels == 3)
-    return Sample(image, _pack(target), _pack(known), row.source)
+    make = _full_targets if row.source == "Kermany" else _field_targets
+    return _sample(data.pixels(root, row), make(*lungs, labels == 3), row.source, side)
+
+
+def _from_lesion(root: Path, row: dict[str, str], side: int) -> Sample:
+    labels = _nearest(data.image(root, "cxr/lesion.zip", row["mask"]), side)
+    right, left = (labels & data.LESION_RIGHT) > 0, (labels & data.LESION_LEFT) > 0
+    targets = _full_targets(right, left & ~right, np.zeros_like(right))
+    return _sample(data.image(root, "cxr/lesion.zip", row["file"]), targets, "lesion", side)
+
+
+def _sample(grey: data.Grey, targets: tuple[Planes, Planes], source: str, side: int) -> Sample:
+    image = tile(data.to_unit(grey), side)
+    return Sample(image, _pack(targets[0]), _pack(targets[1]), source)
+
+
+def _nearest(labels: data.Grey, side: int) -> data.Grey:
+    return np.asarray(cv2.resize(labels, (side, side), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def split_lungs(lungs: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
@@ -117,9 +139,6 @@ def split_lungs(lungs: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], np
         return None
     first, second = sorted(order[:2], key=lambda part: float(centres[part][0]))
     return parts == first, parts == second
-
-
-Planes = npt.NDArray[np.bool_]
 
 
 def _field_targets(right: Planes, left: Planes, heart: Planes) -> tuple[Planes, Planes]:
@@ -166,7 +185,7 @@ def unpack(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def augmented(rng: augment.Rng, sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
     """One training example: image (1, S, S), target and weight (5, S / 2, S / 2)."""
     side = sample.image.shape[0]
-    matrix = augment.random_affine(rng, side, turn_deg=15, zoom=0.25, shift=0.1, flip=True)
+    matrix = augment.random_affine(rng, side, turn_deg=15, zoom=0.25, shift=0.1)
     image = augment.warp(sample.image, matrix, border=float(rng.choice([0.0, 0.0, 1.0])))
     target = unpack(augment.warp_labels(sample.target, matrix))
     known = unpack(augment.warp_labels(sample.known, matrix, border=255))
@@ -195,12 +214,12 @@ class Task:
     """Examples and loss for the training loop."""
 
     def __init__(self, config: Config, root: Path) -> None:
-        self.samples = load(root, config.side, ("train",))
+        self.samples = load(root, config.side)
         self.by_source = _indices([s.source for s in self.samples])
 
     def example(self, rng: augment.Rng) -> tuple[Tensor, ...]:
-        """A random augmented example; sources are drawn with equal chance."""
-        source = list(self.by_source)[rng.integers(len(self.by_source))]
+        """A random augmented example, its source drawn as ``_DRAWN`` says."""
+        source = str(rng.choice(list(_DRAWN), p=list(_DRAWN.values())))
         return augmented(rng, self.samples[rng.choice(self.by_source[source])])
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
@@ -215,7 +234,7 @@ def _indices(names: list[str]) -> dict[str, npt.NDArray[np.int64]]:
 
 def calibration_tiles(root: Path, count: int) -> list[augment.Image]:
     """Training images as the engine gets them, an equal share from each source."""
-    samples = load(root, Config().side, ("train",))
+    samples = load(root, Config().side)
     by_source = _indices([s.source for s in samples])
     share = count // len(by_source)
     return [samples[i].image for where in by_source.values() for i in where[:: max(1, len(where) // share)][:share]]

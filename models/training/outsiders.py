@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pydicom
 from pydicom.errors import InvalidDicomError
 
@@ -22,6 +23,9 @@ from models.training import data
 from models.training.augment import Image, Rng, random_affine, warp
 
 HELD_OUT_PHOTOS = frozenset({"astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "brick.png"})
+Point = npt.NDArray[np.float64]
+Volume = npt.NDArray[np.float32]
+
 _CT_SERIES = ("covid_p001", "cap_cap001", "normal_normal001")
 
 
@@ -60,7 +64,7 @@ def lateral_projections(root: Path) -> list[data.Grey]:
     return views
 
 
-def _ct_volume(archive: Path) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+def _ct_volume(archive: Path) -> Volume:
     with zipfile.ZipFile(archive) as file:
         names = [n for n in file.namelist() if n.endswith(".dcm")]
         slices = [pydicom.dcmread(io.BytesIO(file.read(n))) for n in names]
@@ -76,7 +80,7 @@ def _ct_volume(archive: Path) -> np.ndarray[tuple[int, int, int], np.dtype[np.fl
     return np.stack(coronal, axis=1)
 
 
-def _project(volume: np.ndarray[tuple[int, int, int], np.dtype[np.float32]], turn_deg: float) -> data.Grey:
+def _project(volume: Volume, turn_deg: float) -> data.Grey:
     matrix = cv2.getRotationMatrix2D((96, 96), turn_deg, 1)
     turned = (cv2.warpAffine(axial, matrix, (192, 192)) for axial in volume)
     path = np.stack([axial.sum(0) for axial in turned])
@@ -113,7 +117,8 @@ def photographs(*, held_out: bool) -> list[data.Grey]:
     folder = Path(skimage.__file__).parent / "data"
     paths = sorted(p for p in folder.iterdir() if p.suffix in (".png", ".jpg"))
     chosen = [p for p in paths if (p.name in HELD_OUT_PHOTOS) == held_out]
-    return [grey for p in chosen if (grey := cv2.imread(str(p), cv2.IMREAD_GRAYSCALE)) is not None]
+    found = (cv2.imread(str(p), cv2.IMREAD_GRAYSCALE) for p in chosen)
+    return [np.asarray(grey, np.uint8) for grey in found if grey is not None]
 
 
 def limb(rng: Rng, side: int) -> Image:
@@ -129,7 +134,7 @@ def limb(rng: Rng, side: int) -> Image:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.6, 2.0)), np.float32)
 
 
-def _cylinder(rng: Rng, image: Image, start: Image, end: Image, width: float) -> None:
+def _cylinder(rng: Rng, image: Image, start: Point, end: Point, width: float) -> None:
     points = tuple(map(int, start)), tuple(map(int, end))
     bone = width * rng.uniform(0.25, 0.5)
     soft = rng.uniform(0.15, 0.4)

@@ -71,7 +71,7 @@ class Config(Recipe):
 
     name: str = "pneumonia"
     side: int = 192
-    samples: int = 48_000
+    samples: int = 34_000
     batch: int = 24
     learning_rate: float = 8e-4
     encoder_rate: float = 0.35
@@ -138,11 +138,11 @@ def _contradicted(row: data.Row) -> bool:
 
 def augmented(rng: Rng, sample: Sample, style: Sample, side: int) -> Image:
     """A lung tile with the traits of its source varied, some borrowed from another source."""
-    pixels = sample.pixels.astype(np.float32) / 255
+    pixels = data.to_unit(sample.pixels)
     if rng.random() < 0.5:
-        pixels = augment.borrow_spectrum(rng, pixels, style.pixels.astype(np.float32) / 255)
+        pixels = augment.borrow_spectrum(rng, pixels, data.to_unit(style.pixels))
     pixels = augment.appearance(rng, pixels)
-    matrix = augment.random_affine(rng, WORKING_SIDE, turn_deg=10, zoom=0.12, shift=0.04, flip=True)
+    matrix = augment.random_affine(rng, WORKING_SIDE, turn_deg=10, zoom=0.12, shift=0.04)
     turned = augment.warp_labels(_reshaped(rng, sample.lungs), matrix)
     if not turned.any():
         turned = sample.lungs

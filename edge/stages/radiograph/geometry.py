@@ -44,7 +44,7 @@ def stretch(pixels: Pixels) -> Pixels:
     low, high = np.percentile(pixels, (_LOW_PERCENT, _HIGH_PERCENT))
     if high <= low:
         return np.zeros_like(pixels)
-    return np.clip((pixels - low) / (high - low), 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip((pixels - low) / (high - low), 0.0, 1.0), np.float32)
 
 
 def squash(pixels: Pixels, side: int) -> Pixels:

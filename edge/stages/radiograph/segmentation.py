@@ -35,7 +35,7 @@ IMPLAUSIBLE_LUNGS = Remark(
 def read(case: Case, engine: Engine) -> Outcome:
     """Outline lungs and heart; implausible lungs are said and not handed on."""
     logits = engine.run(tile(case.pixels, engine.card.side)[None])[0]  # (5, S / 2, S / 2)
-    planes = _planes(logits, _size(case.pixels.shape))
+    planes = outlines(logits, _size(case.pixels.shape))
     right, left, heart, full_right, full_left = planes
     full = full_right * np.uint8(RIGHT) + full_left * np.uint8(LEFT) * (1 - full_right)
     values = _values(planes, case)
@@ -43,7 +43,7 @@ def read(case: Case, engine: Engine) -> Outcome:
     if fault:
         return Outcome(case=case, values={**values, "plausible": False, "fault": fault}, remarks=(IMPLAUSIBLE_LUNGS,))
     shown = _labels(right, left, heart, full)
-    whole = cv2.resize(shown, case.pixels.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    whole = np.asarray(cv2.resize(shown, case.pixels.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
     return Outcome(
         case=replace(case, lungs=Mask(labels=full, names={RIGHT: "right lung", LEFT: "left lung"})),
         values={**values, "plausible": True},
@@ -57,8 +57,14 @@ def _size(shape: tuple[int, ...]) -> tuple[int, int]:
     return max(1, round(shape[0] * shrink)), max(1, round(shape[1] * shrink))
 
 
-def _planes(logits: npt.NDArray[np.float32], size: tuple[int, int]) -> list[Labels]:
-    """One clean mask of zeros and ones, shape ``size``, for each output of the network."""
+def outlines(logits: npt.NDArray[np.float32], size: tuple[int, int]) -> list[Labels]:
+    """One clean mask of zeros and ones, shape ``size``, for each output of the network.
+
+    Parameters
+    ----------
+    logits : float32, shape (5, S / 2, S / 2)
+    size : (height, width)
+    """
     grown = (cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in logits)
     return [_largest_part((plane > 0).astype(np.uint8)) for plane in grown]
 

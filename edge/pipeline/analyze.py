@@ -1,0 +1,166 @@
+"""``chest-edge analyze``: the same reading without servers, for files, folders and pictures.
+
+DICOM files of one study are read together; a picture is a study of its own. Headers are
+read first and pixels study by study, so that a folder of thousands needs no more memory
+than its largest study.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.config import Settings
+from edge.dicom.reader import Reader
+from edge.errors import SetupError, UnreadableError
+from edge.pipeline.masks import MaskWriter
+from edge.pipeline.reading import Engines, SourceImage, load_engines, read_study
+from edge.pipeline.schema import to_json
+from edge.types import State, StudyResult
+
+_BAR_FROM_FILES = 4
+_BAR_WIDTH = 30
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file to read; ``error`` where its header already says that it cannot be."""
+
+    path: Path
+    study: str
+    sop_instance_uid: str | None = None
+    error: UnreadableError | None = None
+
+
+def analyze(paths: Sequence[Path], settings: Settings, *, as_json: bool, masks: Path | None) -> int:
+    """Read studies and print one line a study.
+
+    Returns
+    -------
+    0 where every file could be read, else 1.
+
+    Raises
+    ------
+    SetupError
+        For a path that does not exist, or masks that cannot be written.
+    """
+    found = list(_files(paths))
+    engines = load_engines(settings)
+    writer = MaskWriter(masks) if masks else None
+    has_unread = False
+    with Reader() as reader, _Progress(len(found)) as progress:
+        for study in _studies(found, reader):
+            result = _read(study, reader, engines, progress)
+            report = to_json(result)
+            if writer is not None:
+                writer.write(result, report)
+            progress.clear()
+            print(json.dumps(report) if as_json else _line(report), flush=True)
+            has_unread |= result.state in (State.QUARANTINED, State.FAILED)
+    return int(has_unread)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            for folder, folders, names in os.walk(path):  # does not follow links, so no loop
+                folders.sort()
+                yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
+        elif path.exists():
+            yield path
+        else:
+            raise SetupError("file_not_found", path=path)
+
+
+def _studies(paths: list[Path], reader: Reader) -> list[list[_File]]:
+    """Files by study, in the order of each study's first file."""
+    studies: dict[str, list[_File]] = {}
+    seen: dict[str, Path] = {}
+    for number, path in enumerate(paths):
+        file = _identified(path, reader, own_study=f"file {number}")
+        if file.sop_instance_uid in seen and file.sop_instance_uid is not None:
+            if _sha256(seen[file.sop_instance_uid]) == _sha256(path):
+                continue
+            file = _File(path, f"file {number}", error=UnreadableError("conflicting_duplicate"))
+        elif file.sop_instance_uid is not None:
+            seen[file.sop_instance_uid] = path
+        studies.setdefault(file.study, []).append(file)
+    return list(studies.values())
+
+
+def _identified(path: Path, reader: Reader, own_study: str) -> _File:
+    try:
+        header = reader.read_header(path)
+    except UnreadableError as error:
+        return _File(path, own_study, error=error)
+    return _File(path, header.study_instance_uid or own_study, header.sop_instance_uid)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read(study: list[_File], reader: Reader, engines: Engines, progress: _Progress) -> StudyResult:
+    images = []
+    for file in study:
+        images.append(_image(file, reader))
+        progress.step()
+    return read_study(images, engines, study_key=secrets.token_hex(16))
+
+
+def _image(file: _File, reader: Reader) -> SourceImage:
+    if file.error is not None:
+        return SourceImage(str(file.path), file.error)
+    try:
+        return SourceImage(str(file.path), reader.read(file.path))
+    except UnreadableError as error:
+        return SourceImage(str(file.path), error)
+
+
+def _line(report: dict[str, Any]) -> str:
+    """A result in one line for people."""
+    source = report["source"][0] + (f" (+{len(report['source']) - 1})" if len(report["source"]) > 1 else "")
+    words = [source, report["state"].replace("_", " ")]
+    classification = report["classification"]
+    if classification and classification["decision"] != "refer":
+        probabilities = sorted(classification["probabilities"].items(), key=lambda item: -item[1])
+        words += [classification["decision"], ", ".join(f"{name} {p:.0%}" for name, p in probabilities)]
+    elif classification:
+        words.append("refer: no claim, a doctor must read it")
+    words += [reason["text"] for reason in report["reasons"]]
+    return " | ".join(words)
+
+
+class _Progress:
+    """A bar on standard error for many files, where somebody looks at it."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
+        self._is_shown = total >= _BAR_FROM_FILES and sys.stderr.isatty()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def step(self) -> None:
+        """One more file was read."""
+        self._done += 1
+        if self._is_shown:
+            filled = _BAR_WIDTH * self._done // self._total
+            sys.stderr.write(f"\r[{'#' * filled:<{_BAR_WIDTH}}] {self._done}/{self._total}")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Make room for a line of output."""
+        if self._is_shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()

@@ -1,0 +1,48 @@
+"""Label masks as PNG files, under the name of the image that they belong to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from edge.errors import SetupError
+from edge.types import StudyResult
+
+
+class MaskWriter:
+    """Writes masks into one folder; two images of one name get different files.
+
+    Raises
+    ------
+    SetupError
+        Where the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._taken: set[str] = set()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SetupError("no_permission", path=folder) from error
+
+    def write(self, result: StudyResult, report: dict[str, Any]) -> None:
+        """Write the masks of a result, and their path and labels into its report."""
+        for stage in result.stages:
+            for mask in stage.masks.values():
+                path = self._folder / self._name(Path(result.source[0]))
+                if not cv2.imwrite(str(path), mask.labels):
+                    raise SetupError("no_permission", path=path)
+                report[stage.stage] |= {
+                    "mask_file": str(path),
+                    "mask_labels": {str(label): name for label, name in mask.names.items()},
+                }
+
+    def _name(self, source: Path) -> str:
+        name, number = f"{source.stem}.png", 2
+        while name in self._taken:
+            name, number = f"{source.stem}-{number}.png", number + 1
+        self._taken.add(name)
+        return name

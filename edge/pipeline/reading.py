@@ -1,0 +1,176 @@
+"""The reading of one study: which image is read, by which stages, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge import __version__, clock
+from edge.config import Settings
+from edge.dicom.image import ParsedImage
+from edge.engines import registry
+from edge.errors import ModelError, UnreadableError
+from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, run
+from edge.stages.radiograph.classification import REFERRALS
+from edge.stages.stage import Case, first_case
+from edge.types import N_, Decision, Remark, Severity, StageResult, StageStatus, State, StudyResult
+
+__all__ = ["Engines", "SourceImage", "load_engines", "read_study"]
+
+NO_DICOM_HEADER = Remark(
+    code="no_dicom_header",
+    text=N_("A picture without a DICOM header: age, view and scale are unknown."),
+    severity=Severity.WARN,
+)
+NO_PIXEL_SPACING = Remark(
+    code="no_pixel_spacing",
+    text=N_("The header gives no usable pixel spacing; no lengths in millimetres are given."),
+)
+FURTHER_IMAGES = Remark(
+    code="further_images",
+    text=N_("The study holds %(count)s images; the newest frontal one was read."),
+)
+UNREADABLE_IMAGES = Remark(
+    code="unreadable_images",
+    text=N_("%(count)s images of this study could not be read."),
+    severity=Severity.WARN,
+)
+
+_MOST_CANDIDATES = 8
+"""Images of a study that are shown to the gate; a radiograph study has one to four."""
+_VIEW_SIDE_PX = 1600
+
+
+@dataclass(frozen=True, slots=True)
+class SourceImage:
+    """One image of a study, or the reason why it could not be read."""
+
+    source: str
+    outcome: ParsedImage | UnreadableError
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    image: ParsedImage
+    case: Case
+    stages: tuple[StageResult, ...]
+
+
+def load_engines(settings: Settings) -> Engines:
+    """Load every model that the stages need; one that must not be used stands there as its error."""
+    cards = registry.cards()
+    return {stage.model: _engine(cards, stage.model, settings) for stage in RADIOGRAPH_STAGES}
+
+
+def _engine(cards: registry.Cards, name: str, settings: Settings) -> registry.Engine | ModelError:
+    try:
+        return registry.load(cards[name], settings.engine.threads)
+    except KeyError:
+        return ModelError("model_unknown", model=name)
+    except ModelError as error:
+        return error
+
+
+def read_study(images: Sequence[SourceImage], engines: Engines, study_key: str) -> StudyResult:
+    """Read the newest frontal radiograph of a study.
+
+    Parameters
+    ----------
+    images : every image of the study, in any order; at least one.
+    study_key : the box's own key of the study.
+    """
+    readable = [image.outcome for image in images if isinstance(image.outcome, ParsedImage)]
+    errors = [image.outcome for image in images if isinstance(image.outcome, UnreadableError)]
+    sources = tuple(image.source for image in images)
+    if not readable:
+        return _unreadable(sources, errors[0], study_key)
+    reading = _first_accepted(sorted(readable, key=_age_order, reverse=True)[:_MOST_CANDIDATES], engines)
+    stages = reading.stages
+    return StudyResult(
+        study_key=study_key,
+        source=sources,
+        study_instance_uid=reading.image.study_instance_uid,
+        modality=reading.image.modality,
+        state=_state(stages),
+        reasons=_reasons(stages),
+        stages=stages,
+        software_version=__version__,
+        completed_at=clock.utc(),
+        remarks=_study_remarks(reading.image, len(readable), len(errors)),
+        view_pixels=_view(reading.case.pixels),
+    )
+
+
+def _age_order(image: ParsedImage) -> tuple[datetime, int]:
+    return image.acquired_at or datetime.min, image.instance_number or 0  # noqa: DTZ901 (DICOM times have no zone)
+
+
+def _first_accepted(images: list[ParsedImage], engines: Engines) -> _Reading:
+    """The reading of the first image that the gate lets pass, else that of the newest one."""
+    refused: _Reading | None = None
+    for image in images:
+        case, stages = run(first_case(image.radiograph), engines)
+        reading = _Reading(image, case, tuple(stages))
+        if not any(remark.severity is Severity.STOP for remark in stages[0].remarks):
+            return reading
+        refused = refused or reading
+    assert refused is not None  # noqa: S101 (there is at least one image)
+    return refused
+
+
+def _study_remarks(image: ParsedImage, readable: int, unreadable: int) -> tuple[Remark, ...]:
+    remarks = []
+    if image.is_picture:
+        remarks.append(NO_DICOM_HEADER)
+    elif image.radiograph.pixel_spacing_mm is None:
+        remarks.append(NO_PIXEL_SPACING)
+    if readable > 1:
+        remarks.append(replace(FURTHER_IMAGES, values={"count": str(readable)}))
+    if unreadable:
+        remarks.append(replace(UNREADABLE_IMAGES, values={"count": str(unreadable)}))
+    return tuple(remarks)
+
+
+def _state(stages: tuple[StageResult, ...]) -> State:
+    if any(remark.severity is Severity.STOP for stage in stages for remark in stage.remarks):
+        return State.NO_RESULT
+    first, last = stages[0], stages[-1]
+    return State.FAILED if StageStatus.FAILED in (first.status, last.status) else State.DONE
+
+
+def _reasons(stages: tuple[StageResult, ...]) -> tuple[Remark, ...]:
+    """Why there is no result, or why the box refers; nothing where it makes a claim."""
+    remarks = [remark for stage in stages for remark in stage.remarks]
+    stops = tuple(remark for remark in remarks if remark.severity is Severity.STOP)
+    failures = tuple(remark for stage in stages if stage.status is StageStatus.FAILED for remark in stage.remarks)
+    if stops or failures:
+        return stops or failures
+    refers = stages[-1].values.get("decision") == Decision.REFER.value
+    return tuple(remark for remark in remarks if remark.code in REFERRALS) if refers else ()
+
+
+def _unreadable(sources: tuple[str, ...], error: UnreadableError, study_key: str) -> StudyResult:
+    header = getattr(error, "header", None)
+    return StudyResult(
+        study_key=study_key,
+        source=sources,
+        study_instance_uid=header.study_instance_uid if header else None,
+        modality=header.modality if header else None,
+        state=State.QUARANTINED,
+        reasons=(error.remark(),),
+        stages=(),
+        software_version=__version__,
+        completed_at=clock.utc(),
+    )
+
+
+def _view(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    shrink = min(1.0, _VIEW_SIDE_PX / max(pixels.shape))
+    size = (max(1, round(pixels.shape[1] * shrink)), max(1, round(pixels.shape[0] * shrink)))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return np.rint(np.clip(small, 0, 1) * 255).astype(np.uint8)

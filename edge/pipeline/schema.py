@@ -1,0 +1,66 @@
+"""The result of a study as JSON: ``chest-edge/result/1``.
+
+Later versions of the box only add keys. A part that does not exist is null. Texts are in
+English with their values filled in; ``message`` and ``values`` let a page translate them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.types import Remark, Severity, StageResult, StageStatus, State, StudyResult
+
+SCHEMA = "chest-edge/result/1"
+DISCLAIMER = "Research use, not a medical device."
+
+
+def to_json(result: StudyResult) -> dict[str, Any]:
+    """The documented JSON object of a result."""
+    stages = {stage.stage: stage for stage in result.stages if stage.status is StageStatus.OK}
+    is_refused = result.state is State.NO_RESULT
+    return {
+        "schema": SCHEMA,
+        "disclaimer": DISCLAIMER,
+        "source": list(result.source),
+        "study_instance_uid": result.study_instance_uid,
+        "modality": result.modality,
+        "state": result.state.value,
+        "reasons": [_remark(remark) for remark in result.reasons],
+        "quality": [_remark(remark) for remark in _all_remarks(result)],
+        "classification": None if is_refused else _values(stages.get("classification")),
+        "segmentation": None if is_refused else _values(stages.get("segmentation")),
+        "findings": [],
+        "severity": None,
+        "stages": [_stage(stage) for stage in result.stages],
+        "software_version": result.software_version,
+        "completed_at": result.completed_at.isoformat(timespec="seconds"),
+    }
+
+
+def _all_remarks(result: StudyResult) -> tuple[Remark, ...]:
+    return (*(remark for stage in result.stages for remark in stage.remarks), *result.remarks)
+
+
+def _remark(remark: Remark) -> dict[str, Any]:
+    return {
+        "code": remark.code,
+        "severity": Severity(remark.severity).value,
+        "text": remark.text % remark.values,
+        "message": remark.text,
+        "values": dict(remark.values),
+    }
+
+
+def _values(stage: StageResult | None) -> dict[str, Any] | None:
+    return None if stage is None else dict(stage.values)
+
+
+def _stage(stage: StageResult) -> dict[str, Any]:
+    return {
+        "name": stage.stage,
+        "status": stage.status.value,
+        "seconds": round(stage.seconds, 4),
+        "model": stage.model,
+        "model_version": stage.model_version,
+        "model_sha256": stage.model_sha256,
+    }

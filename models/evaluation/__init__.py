@@ -1,0 +1,1 @@
+"""Figures of the shipped models: ``python -m models.evaluation --data DIR``."""

@@ -1,0 +1,66 @@
+"""Dice of the shipped lung segmentation, by source, each against its own definition of a lung."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.engines.engine import Engine
+from edge.stages.radiograph.geometry import tile
+from edge.stages.radiograph.segmentation import outlines
+from models.evaluation.figures import Figures, summary
+from models.training import data, lung_field
+
+Mask = npt.NDArray[np.bool_]
+
+_FIELD, _FULL = ("right_field", "left_field"), ("right_full", "left_full")
+_V7_SOURCES = ("Kermany", "Cohen")
+
+
+def evaluate(root: Path, engine: Engine) -> Figures:
+    """Dice by source: tests inside, Cohen and lesion masks outside (never trained on)."""
+    used = data.lesion_patients(root)
+    rows = [r for r in data.manifest(root) if r.mask and not r.is_lateral and r.split not in ("train", "val")]
+    rows = [r for r in rows if r.patient not in used]
+    lungs: dict[str, list[float]] = {}
+    hearts: list[float] = []
+    for row in rows:
+        planes = _planes(engine, data.pixels(root, row))
+        true = data.mask(root, row)
+        names = _FULL if row.source in _V7_SOURCES else _FIELD
+        where = f"{row.source} ({'external' if row.source == 'Cohen' else 'test'})"
+        lungs.setdefault(where, []).append(_dice(_union(planes, names), np.isin(true, (1, 2, 4))))
+        if row.source == "JSRT":
+            hearts.append(_dice(planes["heart"], true == 3))
+    lungs["lesion.zip (external)"] = [_dice(*pair) for pair in _lesion_pairs(root, engine)]
+    figures = {f"lung Dice, {name}": summary(values) for name, values in sorted(lungs.items())}
+    return {**figures, "heart Dice, JSRT (test)": summary(hearts)}
+
+
+def _lesion_pairs(root: Path, engine: Engine) -> list[tuple[Mask, Mask]]:
+    pairs = []
+    for row in data.lesion_rows(root, of_known_patients=False):
+        planes = _planes(engine, data.image(root, "cxr/lesion.zip", row["file"]))
+        true = data.image(root, "cxr/lesion.zip", row["mask"])
+        pairs.append((_union(planes, _FULL), (true & (data.LESION_RIGHT | data.LESION_LEFT)) > 0))
+    return pairs
+
+
+def _planes(engine: Engine, grey: data.Grey) -> dict[str, Mask]:
+    logits = engine.run(tile(data.to_unit(grey), engine.card.side)[None])[0]
+    return {
+        name: plane.astype(bool) for name, plane in zip(lung_field.OUTPUTS, outlines(logits, grey.shape), strict=True)
+    }
+
+
+def _union(planes: dict[str, Mask], names: tuple[str, str]) -> Mask:
+    return planes[names[0]] | planes[names[1]]
+
+
+def _dice(found: Mask, true: Mask) -> float:
+    if found.shape != true.shape:
+        found = cv2.resize(found.astype(np.uint8), true.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    return float(2 * (found & true).sum() / max(1, found.sum() + true.sum()))
