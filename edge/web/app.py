@@ -14,7 +14,7 @@ from edge.errors import EdgeError
 from edge.types import N_
 from edge.web import guard, languages, wording
 from edge.web.live import Live
-from edge.web.views import KeyConverter, Pages
+from edge.web.views import KeyConverter, Pages, VersionConverter
 
 _SPARE_THREADS = 4
 _TROUBLES = {
@@ -45,7 +45,7 @@ def create_app(settings: Settings, live: Live | None = None) -> Flask:
         For a default language that the page does not have.
     """
     app = _Page("edge.web")
-    app.url_map.converters["key"] = KeyConverter
+    app.url_map.converters.update(key=KeyConverter, version=VersionConverter)
     guard.install(app)
     languages.install(app, settings.web.language)
     app.register_blueprint(Pages(settings, live or Live(settings.run_dir, streams(settings))).blueprint())

@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request, url_for
 from PIL import Image
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, IntegerConverter
 from werkzeug.wrappers import Response as AnyResponse
 
 from edge.config import Settings
@@ -24,12 +24,20 @@ from edge.web.live import Live
 
 SHOWN = 100
 _REMEMBERED = 512
+# Only a claim is shown with its probabilities: beside an abstention they would be taken for one.
+_CLAIMS = (wording.Kind.NORMAL, wording.Kind.ABNORMAL)
 
 
 class KeyConverter(BaseConverter):
     """The random key of a study in an address; anything else does not exist."""
 
     regex = "[0-9a-f]{32}"
+
+
+class VersionConverter(IntegerConverter):
+    """The number of a result's version in an address, no longer than a number of versions can be."""
+
+    regex = "[1-9][0-9]{0,8}"
 
 
 class Pages:
@@ -51,8 +59,8 @@ class Pages:
             ("/study/<key:key>", self.study),
             ("/study/<key:key>/stamp", self.stamp),
             ("/study/<key:key>.json", self.result),
-            ("/study/<key:key>/<int:version>/picture.jpg", self.picture),
-            ("/study/<key:key>/<int:version>/thumbnail.jpg", self.thumbnail),
+            ("/study/<key:key>/<version:version>/picture.jpg", self.picture),
+            ("/study/<key:key>/<version:version>/thumbnail.jpg", self.thumbnail),
             ("/events", self.events),
             ("/healthz", self.health),
         )
@@ -72,14 +80,15 @@ class Pages:
         """One study with its picture and its reading."""
         found = self._found(key)
         result = _shown(found)
+        verdict = wording.verdict(found.state, found.decision, _probabilities(found.result))
         picture = studies.preview_path(self._settings, key, found.version) if found.has_preview else None
         size = _size_px(picture)
         return render_template(
             "study.html",
             study=found,
             stamp=_stamp(found),
-            verdict=wording.verdict(found.state, found.decision, _probabilities(found.result)),
-            reading=_reading(found),
+            verdict=verdict,
+            reading=_reading(result) if verdict.kind in _CLAIMS else None,
             quality=result.get("quality") or (),
             stages=result.get("stages") or (),
             size_px=size,
@@ -164,13 +173,11 @@ def _probabilities(result: Mapping[str, Any] | None) -> Mapping[str, float | Non
     return probabilities
 
 
-def _reading(found: studies.StudyView) -> dict[str, Any] | None:
-    """What may be shown of the classification: nothing unless the box makes a claim."""
-    if found.state is not State.DONE or found.decision not in ("normal", "abnormal") or not found.result:
-        return None
-    shown = {name: p for name, p in (_probabilities(found.result) or {}).items() if p is not None}
+def _reading(result: Mapping[str, Any]) -> dict[str, Any]:
+    classification = result.get("classification") or {}
+    shown = {name: p for name, p in (_probabilities(result) or {}).items() if p is not None}
     bars = sorted(shown.items(), key=lambda bar: -bar[1])
-    return {"bars": bars, "group": found.result["classification"].get("group")}
+    return {"bars": bars, "group": classification.get("group")}
 
 
 def _size_px(picture: Path | None) -> tuple[int, int] | None:

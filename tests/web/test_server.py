@@ -16,6 +16,8 @@ from edge.web.server import run
 from tests.support.page import make_result, serving
 from tests.support.studies import put_finished_study, ready_box
 
+PATIENCE_S = 20.0
+
 
 @pytest.fixture
 def short_box() -> Generator[Settings, None, None]:
@@ -41,7 +43,7 @@ def test_more_open_pages_than_threads_leave_the_page_answering(short_box: Settin
     streams = []
     with serving(short_box) as address:
         for _ in range(40):
-            stream = socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])))
+            stream = socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])), PATIENCE_S)
             stream.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             streams.append(stream)
         for stream in streams:

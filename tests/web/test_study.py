@@ -172,6 +172,7 @@ def test_pictures_are_served_as_jpeg(box: Settings, client: FlaskClient) -> None
         f"/study/{NOBODY}/stamp",
         f"/study/{NOBODY}/1/picture.jpg",
         f"/study/{NOBODY}/1/thumbnail.jpg",
+        f"/study/{NOBODY}/{'9' * 5000}/picture.jpg",
         "/study/1.2.840.10008.1",
         "/study/..%2f..%2fchest-edge.sqlite",
         f"/study/{NOBODY.replace('0', 'A')}",
