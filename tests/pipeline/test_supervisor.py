@@ -34,9 +34,12 @@ def box(settings: Settings) -> Iterator[Box]:
         yield running
 
 
-def page_status(address: str) -> int:
-    with urllib.request.urlopen(address, timeout=WAIT_S) as answer:  # noqa: S310
-        return int(answer.status)
+def page_answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=WAIT_S) as answer:  # noqa: S310
+            return int(answer.status) == 200
+    except OSError:
+        return False
 
 
 def all_ended(box: Box, count: int) -> bool:
@@ -55,7 +58,7 @@ def started_with(settings: Settings, *options: str) -> subprocess.CompletedProce
 
 
 def test_both_doors_answer_once_it_says_ready(box: Box) -> None:
-    assert page_status(box.address) == 200
+    assert page_answers(box.address)
     assert echoscu(box.receiver_port) == 0
 
 
@@ -85,7 +88,7 @@ def test_a_killed_process_comes_back_and_the_others_stay(box: Box, tmp_path: Pat
     eventually(lambda: echoscu(port) == 0)
     assert storescu(port, [inputs.chest_dicom(tmp_path / "a.dcm")]) == 0
     eventually(lambda: all_ended(box, 1))
-    assert page_status(box.address) == 200
+    eventually(lambda: page_answers(box.address))
 
 
 def test_what_was_acknowledged_while_the_worker_was_dead_is_read(box: Box, tmp_path: Path) -> None:
@@ -198,8 +201,10 @@ def test_a_folder_too_deep_for_sockets_is_named(tmp_path: Path) -> None:
 
 def test_no_patient_data_is_logged(box: Box, tmp_path: Path) -> None:
     named = inputs.dx(PatientName="CANARY^NAME", PatientID="CANARY-ID", AccessionNumber="CANARY-ACC")
-    broken = inputs.dx(PatientName="CANARY^BROKEN", PatientAge="CANARY", Rows=20_000)
+    broken = inputs.dx(PatientName="CANARY^BROKEN", Rows=20_000)
     paths = [inputs.save(named, tmp_path / "a.dcm"), inputs.save(broken, tmp_path / "b.dcm")]
+    for path in paths:
+        path.write_bytes(path.read_bytes().replace(b"056Y", b"CANA"))  # a value that pydicom warns of
     assert storescu(box.receiver_port, paths) == 0
     eventually(lambda: all_ended(box, 2))
     assert {row.patient_name for row in box.rows()} == {"CANARY, NAME", "CANARY, BROKEN"}
