@@ -1,6 +1,6 @@
 """Make a shipped model out of a checkpoint: export, quantize, fit thresholds, register.
 
-    python -m calibration.ship lung_field --data ../shared/data --checkpoints build/training
+    python -m calibration.ship lung_field --data ../shared/data
 
 Activation ranges come from training images, thresholds and temperatures from validation
 images, and both are written to ``models/registry.toml`` under the SHA-256 of the file.
@@ -78,14 +78,14 @@ SHIPMENTS = {
 }
 
 
-def ship(name: str, root: Path, checkpoints: Path, folder: Path) -> ModelCard:
+def ship(name: str, root: Path, checkpoint: Path, folder: Path) -> ModelCard:
     """Write ``<folder>/<name>/model.onnx`` and its registry entry."""
     import torch
 
     shipment = SHIPMENTS[name]
     network = shipment.network()
-    network.load_state_dict(torch.load(checkpoints / f"{name}.pt", weights_only=True))
-    exact = checkpoints / f"{name}.onnx"
+    network.load_state_dict(torch.load(checkpoint, weights_only=True))
+    exact = checkpoint.with_suffix(".onnx")
     quantize.export(network, shipment.side, exact)
     target = folder / name / "model.onnx"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -141,9 +141,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=sorted(SHIPMENTS))
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--checkpoints", type=Path, default=Path("build/training"))
+    parser.add_argument("--checkpoint", type=Path, help="default: build/training/<name>.pt")
+    parser.add_argument("--models", type=Path, help="folder of another registry.toml")
     given = parser.parse_args()
-    card = ship(given.name, given.data, given.checkpoints, default_folder())
+    checkpoint = given.checkpoint or Path("build/training") / f"{given.name}.pt"
+    card = ship(given.name, given.data, checkpoint, given.models or default_folder())
     load(card, threads=1)
 
 

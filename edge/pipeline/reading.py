@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -61,9 +62,14 @@ class _Reading:
     stages: tuple[StageResult, ...]
 
 
-def load_engines(settings: Settings) -> Engines:
-    """Load every model that the stages need; one that must not be used stands there as its error."""
-    cards = registry.cards()
+def load_engines(settings: Settings, folder: Path | None = None) -> Engines:
+    """Load every model that the stages need; one that must not be used stands there as its error.
+
+    Parameters
+    ----------
+    folder : where ``registry.toml`` lies; None for the models that came with the box.
+    """
+    cards = registry.cards(folder)
     return {stage.model: _engine(cards, stage.model, settings) for stage in RADIOGRAPH_STAGES}
 
 

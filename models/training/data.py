@@ -77,6 +77,12 @@ def mask(data: Path, row: Row) -> Grey:
     return image(data, f"cxr/{archive or row.archive}", member)
 
 
+def gate_patients(root: Path, *, held_out: bool = False) -> frozenset[str]:
+    """Patients of the gate images: every third, by name, is held out of training."""
+    patients = sorted({row["patient"] for row in table(root, "gate_manifest.csv")})
+    return frozenset(p for i, p in enumerate(patients) if (i % 3 == 0) == held_out)
+
+
 def to_unit(grey: Grey) -> npt.NDArray[np.float32]:
     """Grey values 0..255 as float32 in [0, 1]."""
     return np.asarray(grey, np.float32) / np.float32(255)

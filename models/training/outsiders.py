@@ -32,14 +32,8 @@ _CT_SERIES = ("covid_p001", "cap_cap001", "normal_normal001")
 def gate_figures(root: Path, kind: str, *, held_out: bool) -> list[data.Grey]:
     """Lateral radiographs or CT figures; every third patient is held out of training."""
     rows = [row for row in data.table(root, "gate_manifest.csv") if row["kind"] == kind]
-    test = held_out_patients(root)
-    return [data.image(root, "cxr/gate.zip", r["file"]) for r in rows if (r["patient"] in test) == held_out]
-
-
-def held_out_patients(root: Path) -> frozenset[str]:
-    """Every third patient of the gate images, in the order of their names."""
-    patients = sorted({row["patient"] for row in data.table(root, "gate_manifest.csv")})
-    return frozenset(patients[::3])
+    patients = data.gate_patients(root, held_out=held_out)
+    return [data.image(root, "cxr/gate.zip", r["file"]) for r in rows if r["patient"] in patients]
 
 
 def ct_slices(root: Path, split: str, most: int) -> list[data.Grey]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge.engines.engine import Engine
+from edge.engines.engine import Engine, ModelCard
 from edge.stages.numbers import sigmoid, softmax
 from edge.stages.radiograph.geometry import lung_tile, squash
 from edge.stages.radiograph.segmentation import IMPLAUSIBLE_LUNGS
@@ -55,54 +55,75 @@ class _Head:
 
 def read(case: Case, engine: Engine) -> Outcome:
     """Classify the lungs; without plausible lungs, on the middle of the image, and refer."""
-    group = _group(case.radiograph.patient_age_years)
-    logits = engine.run(_tile(case, engine)[None])[0]
-    heads = {name: _head(engine, logits, name) for name in ("child", "adult")}
+    age_years = case.radiograph.patient_age_years
+    logits = engine.run(lung_image(case, engine.card)[None])[0]
+    claim = interpret(logits, engine.card, group_of(age_years), lungs_found=case.lungs is not None)
+    values = {
+        "group": claim.group.value,
+        "probabilities": {name: round(p, 4) for name, p in claim.probabilities.items()},
+        "set": list(claim.possible),
+        "decision": claim.decision.value,
+    }
+    return Outcome(case=case, values=values, remarks=_remarks(case, claim))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the output of the network means for one patient.
+
+    Attributes
+    ----------
+    probabilities : by class; they add up to 1.
+    possible : the classes of the prediction set.
+    """
+
+    group: Group
+    probabilities: Mapping[str, float]
+    possible: tuple[str, ...]
+    decision: Decision
+
+
+def interpret(logits: npt.NDArray[np.float32], card: ModelCard, group: Group, *, lungs_found: bool) -> Claim:
+    """Turn logits, shape (10,), into a claim by the calibration and limits bound to the model."""
+    heads = {name: _head(card, logits, name) for name in ("child", "adult")}
     child_share = {Group.CHILD: 1.0, Group.ADULT: 0.0}.get(group, float(sigmoid(logits[-1])))
     probabilities = _mixed(heads, child_share)
     limits = {
         key: child_share * heads["child"].limits[key] + (1 - child_share) * heads["adult"].limits[key]
         for key in ("normal_below", "abnormal_from", "set_from")
     }
-    possible = [name for name, p in probabilities.items() if p >= limits["set_from"]]
-    decision = Decision.REFER if case.lungs is None else _decide(probabilities["normal"], limits, possible)
-    return Outcome(
-        case=case,
-        values={
-            "group": group.value,
-            "probabilities": {name: round(p, 4) for name, p in probabilities.items()},
-            "set": possible,
-            "decision": decision.value,
-        },
-        remarks=_remarks(case, group, decision),
-    )
+    possible = tuple(name for name, p in probabilities.items() if p >= limits["set_from"])
+    decision = _decide(probabilities["normal"], limits, possible) if lungs_found else Decision.REFER
+    return Claim(group, probabilities, possible, decision)
 
 
-def _group(age_years: float | None) -> Group:
+def group_of(age_years: float | None) -> Group:
+    """The head that speaks for a patient of this age."""
     if age_years is None:
         return Group.UNKNOWN
     return Group.ADULT if age_years >= ADULT_FROM_YEARS else Group.CHILD
 
 
-def _remarks(case: Case, group: Group, decision: Decision) -> tuple[Remark, ...]:
+def _remarks(case: Case, claim: Claim) -> tuple[Remark, ...]:
     age_years = case.radiograph.patient_age_years
     found = (
-        (AGE_UNKNOWN, group is Group.UNKNOWN),
+        (AGE_UNKNOWN, claim.group is Group.UNKNOWN),
         (AGE_DOUBTFUL, age_years is not None and age_years < 1),
-        (UNDECIDED, decision is Decision.REFER and case.lungs is not None),
+        (UNDECIDED, claim.decision is Decision.REFER and case.lungs is not None),
     )
     return tuple(remark for remark, applies in found if applies)
 
 
-def _tile(case: Case, engine: Engine) -> npt.NDArray[np.float32]:
-    working = int(engine.card.thresholds["working_side"])
+def lung_image(case: Case, card: ModelCard) -> npt.NDArray[np.float32]:
+    """What the network sees of a case, float32, shape (side, side)."""
+    working = int(card.thresholds["working_side"])
     pixels = squash(case.pixels, working)
     if case.lungs is not None:
         lungs = _squashed_labels(case.lungs.labels, working)
     else:
         lungs = np.zeros((working, working), np.uint8)
         lungs[working // 8 : -working // 8, working // 8 : -working // 8] = 1
-    return lung_tile(pixels, lungs, engine.card.side)
+    return lung_tile(pixels, lungs, card.side)
 
 
 def _squashed_labels(labels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
@@ -112,12 +133,12 @@ def _squashed_labels(labels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np
     return labels[np.ix_(rows, columns)]
 
 
-def _head(engine: Engine, logits: npt.NDArray[np.float32], group: str) -> _Head:
+def _head(card: ModelCard, logits: npt.NDArray[np.float32], group: str) -> _Head:
     prefix = f"{group}_"
-    where = [i for i, name in enumerate(engine.card.outputs) if name.startswith(prefix)]
-    limits = {k.removeprefix(prefix): v for k, v in engine.card.thresholds.items() if k.startswith(prefix)}
+    where = [i for i, name in enumerate(card.outputs) if name.startswith(prefix)]
+    limits = {k.removeprefix(prefix): v for k, v in card.thresholds.items() if k.startswith(prefix)}
     return _Head(
-        classes=tuple(engine.card.outputs[i].removeprefix(prefix) for i in where),
+        classes=tuple(card.outputs[i].removeprefix(prefix) for i in where),
         probabilities=softmax(logits[where], limits["temperature"]),
         limits=limits,
     )
@@ -133,11 +154,11 @@ def _mixed(heads: Mapping[str, _Head], child_share: float) -> dict[str, float]:
     return mixed
 
 
-def _decide(p_normal: float, limits: Mapping[str, float], possible: list[str]) -> Decision:
+def _decide(p_normal: float, limits: Mapping[str, float], possible: tuple[str, ...]) -> Decision:
     abnormal = 1 - p_normal
     if abnormal >= limits["abnormal_from"]:
         return Decision.ABNORMAL
-    if abnormal < limits["normal_below"] and possible == ["normal"]:
+    if abnormal < limits["normal_below"] and possible == ("normal",):
         return Decision.NORMAL
     return Decision.REFER
 
