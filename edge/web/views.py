@@ -18,7 +18,6 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from edge.config import Settings
 from edge.store import studies
-from edge.types import State
 from edge.web import languages, overlay, wording
 from edge.web.live import Live
 
@@ -89,7 +88,7 @@ class Pages:
             stamp=_stamp(found),
             verdict=verdict,
             reading=_reading(result) if verdict.kind in _CLAIMS else None,
-            quality=result.get("quality") or (),
+            quality=_quality(found, result),
             stages=result.get("stages") or (),
             size_px=size,
             outlines=overlay.outlines(result.get("segmentation"), *size) if size else (),
@@ -163,8 +162,15 @@ def _stamp(found: studies.StudyView) -> str:
 
 
 def _shown(found: studies.StudyView) -> Mapping[str, Any]:
-    """The newest result, unless a later reading has begun or failed: then it is out of date."""
-    return found.result or {} if found.state in (State.DONE, State.NO_RESULT) else {}
+    """The newest result, unless the study has moved on since: then it is out of date."""
+    result = found.result or {}
+    return result if result.get("state") == found.state.value else {}
+
+
+def _quality(found: studies.StudyView, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was noticed about the image and does not already stand among the reasons."""
+    said = {reason["code"] for reason in found.reasons}
+    return [remark for remark in result.get("quality") or () if remark["code"] not in said]
 
 
 def _probabilities(result: Mapping[str, Any] | None) -> Mapping[str, float | None] | None:

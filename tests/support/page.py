@@ -35,6 +35,7 @@ def make_result(decision: str | None, group: str = "adult", **probabilities: flo
     contours = {"right_lung": [RIGHT_LUNG], "left_lung": [LEFT_LUNG], "heart": []}
     return {
         "schema": "chest-edge/result/1",
+        "state": "done" if read else "no_result",
         "quality": [make_reason(OFF_CENTRE)] if read else [],
         "classification": classification if read else None,
         "segmentation": {"contours": contours, "image_size_px": [800, 640], "turned_deg": 0} if read else None,

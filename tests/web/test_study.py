@@ -131,6 +131,25 @@ def test_quality_remarks_are_shown_with_their_severity(box: Settings, client: Fl
     assert "Delete or export studies." in page
 
 
+def test_a_remark_that_is_the_reason_is_said_once(box: Settings, client: FlaskClient) -> None:
+    result = make_result(None)
+    result["quality"] = [REASON]
+    key = put_finished_study(box, result, reasons=[REASON], state=State.NO_RESULT)
+
+    assert page_of(client, key).count("Not a frontal chest radiograph.") == 1
+
+
+def test_a_reading_with_a_failed_step_still_lists_its_steps(box: Settings, client: FlaskClient) -> None:
+    result = make_result(None) | {"state": "failed"}
+    result["stages"][0]["status"] = "failed"
+    key = put_finished_study(box, result, reasons=[REASON], state=State.FAILED)
+
+    page = page_of(client, key)
+
+    assert "Reading failed" in page
+    assert 'id="stages"' in page
+
+
 def test_the_stamp_changes_with_the_state(box: Settings, client: FlaskClient) -> None:
     key = put_finished_study(box, make_result("normal", normal=0.9), study_instance_uid="1.2.3")
     before = client.get(f"/study/{key}/stamp").text
