@@ -34,7 +34,7 @@ test: $(VENV)/test.stamp system-packages
 	$(BIN)/pytest
 
 bench: $(VENV)/demo.stamp
-	$(BIN)/python -m edge.pipeline.bench
+	$(BIN)/python -m models.evaluation.speed
 
 $(VENV)/venv.stamp:
 	@command -v $(PYTHON) >/dev/null || { \

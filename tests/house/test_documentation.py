@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 from edge.__main__ import _parser
 from edge.config import Settings
 from edge.errors import UnreadableError
+from edge.pipeline.schema import to_json
+from edge.types import StageResult, StageStatus, State, StudyResult
 from tests.house import source
 from tests.house.source import ROOT
 
@@ -59,6 +62,25 @@ def test_every_code_of_an_unreadable_file_is_explained() -> None:
     explained = (ROOT / "docs" / "result.md").read_text(encoding="utf-8")
     missing = [code for code in UnreadableError.texts if f"| `{code}` |" not in explained]
     assert missing == []
+
+
+def test_every_key_of_a_result_is_explained() -> None:
+    result = StudyResult(
+        study_key="0" * 32,
+        source=("image.dcm",),
+        study_instance_uid=None,
+        modality=None,
+        state=State.QUARANTINED,
+        reasons=(),
+        stages=(StageResult(stage="quality", status=StageStatus.OK, seconds=0.1),),
+        software_version="0",
+        completed_at=datetime(2026, 3, 1, tzinfo=timezone.utc),
+    )
+    report = to_json(result)
+    explained = (ROOT / "docs" / "result.md").read_text(encoding="utf-8")
+    first_table = explained[: explained.index("**State.**")]
+    assert re.findall(r"^\| `(\w+)` \|", first_table, re.MULTILINE) == list(report)
+    assert ", ".join(f'"{key}"' for key in report["stages"][0]) in explained
 
 
 def test_the_limits_of_use_stand_near_the_top() -> None:
