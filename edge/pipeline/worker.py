@@ -55,19 +55,28 @@ class Worker:
         self._last: tuple[int, ParsedImage] | None = None  # saves decoding a lone radiograph twice
 
     def step(self) -> bool:
-        """Read one ready study, else parse one received object; False where there was nothing to do.
+        """Read one ready radiograph, else parse one received object, else read a CT study.
+
+        A CT study waits for its slices, or each of them would make a version of its own.
+        False where there was nothing to do.
 
         Raises
         ------
         StorageError
             The box cannot store; no study is at fault.
         """
-        claimed = queue.claim(self._database)
-        if claimed is not None:
-            self._changed(claimed.study_id)
-            self._finish(claimed)
-            self._changed(claimed.study_id)
-            return True
+        return self._read_one(series=False) or self._parse_one() or self._read_one(series=True)
+
+    def _read_one(self, *, series: bool) -> bool:
+        claimed = queue.claim(self._database, series=series)
+        if claimed is None:
+            return False
+        self._changed(claimed.study_id)
+        self._finish(claimed)
+        self._changed(claimed.study_id)
+        return True
+
+    def _parse_one(self) -> bool:
         arrival = instances.next_arrival(self._database)
         if arrival is None:
             return False

@@ -45,13 +45,19 @@ class Outcome:
     has_preview: bool
 
 
-def claim(database: Database) -> Claim | None:
-    """Take the oldest ready study, or None; no two claims ever return the same one."""
+def claim(database: Database, *, series: bool = True) -> Claim | None:
+    """Take the oldest ready study, or None; no two claims ever return the same one.
+
+    Parameters
+    ----------
+    series : also take CT studies, whose slices arrive one by one.
+    """
     with writing(database):
         row = database.execute(
             """UPDATE studies SET state = 'running', attempts = attempts + 1 WHERE id =
-                   (SELECT id FROM studies WHERE state = 'ready' ORDER BY id LIMIT 1)
-               RETURNING id, study_key, version"""
+                   (SELECT id FROM studies WHERE state = 'ready' AND (? OR modality IS NOT 'CT') ORDER BY id LIMIT 1)
+               RETURNING id, study_key, version""",
+            (series,),
         ).fetchone()
         if row is None:
             return None

@@ -121,6 +121,21 @@ def test_a_later_image_of_a_study_makes_a_version_from_both(
     assert studies.preview_path(box, key, 1).exists() and studies.preview_path(box, key, 2).exists()
 
 
+def test_the_slices_of_a_series_that_are_already_here_make_one_version(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path
+) -> None:
+    study = inputs.dx().StudyInstanceUID
+    for number in range(3):
+        slice_ = inputs.dx(StudyInstanceUID=study, Modality="CT", InstanceNumber=number)
+        key = receive(box, database, inputs.save(slice_, tmp_path / f"{number}.dcm"))
+    worker = Worker(box, database, reader, answer, lambda number: None)
+    assert worker.step()
+    assert view_of(database, key).version == 0, "a slice was read before the others were looked at"
+    drain(worker)
+    view = view_of(database, studies.worklist(database, 10)[0].study_key)
+    assert (view.versions, view.instance_count) == ([1], 3)
+
+
 def test_a_study_that_breaks_the_reading_is_failed_and_the_next_is_read(
     box: Settings, database: Database, reader: Reader, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
