@@ -15,10 +15,10 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from calibration import fit, quantize
 from edge.engines.engine import ModelCard
@@ -40,41 +40,22 @@ _HEADER = """\
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """How one model is made."""
+    """How one model is made.
+
+    Attributes
+    ----------
+    recipe : module of ``models.training`` with ``Config``, ``OUTPUTS``, ``network`` and ``calibration_tiles``.
+    """
 
     version: str
-    side: int
-    outputs: tuple[str, ...]
-    network: Callable[[], Any]
-    tiles: Callable[[Path, int], list[npt.NDArray[np.float32]]]
+    recipe: ModuleType
     thresholds: Callable[[Path, ModelCard], dict[str, Any]]
 
 
 SHIPMENTS = {
-    "frontal_gate": Shipment(
-        "1.0.0",
-        frontal_gate.Config().side,
-        frontal_gate.OUTPUTS,
-        lambda: frontal_gate.FrontalGate(frontal_gate.Config()),
-        frontal_gate.calibration_tiles,
-        fit.frontal_gate,
-    ),
-    "lung_field": Shipment(
-        "1.0.0",
-        lung_field.Config().side,
-        lung_field.OUTPUTS,
-        lambda: lung_field.LungField(lung_field.Config()),
-        lung_field.calibration_tiles,
-        fit.lung_field,
-    ),
-    "pneumonia": Shipment(
-        "1.0.0",
-        pneumonia.Config().side,
-        pneumonia.OUTPUTS,
-        lambda: pneumonia.Pneumonia(pneumonia.Config()),
-        pneumonia.calibration_tiles,
-        fit.pneumonia_thresholds,
-    ),
+    "frontal_gate": Shipment("1.0.0", frontal_gate, fit.frontal_gate),
+    "lung_field": Shipment("1.0.0", lung_field, fit.lung_field),
+    "pneumonia": Shipment("1.0.0", pneumonia, fit.pneumonia_thresholds),
 }
 
 
@@ -83,16 +64,17 @@ def ship(name: str, root: Path, checkpoint: Path, folder: Path) -> ModelCard:
     import torch
 
     shipment = SHIPMENTS[name]
-    network = shipment.network()
+    recipe, config = shipment.recipe, shipment.recipe.Config()
+    network = recipe.network(config)
     network.load_state_dict(torch.load(checkpoint, weights_only=True))
     exact = checkpoint.with_suffix(".onnx")
-    quantize.export(network, shipment.side, exact)
+    quantize.export(network, config.side, exact)
     target = folder / name / "model.onnx"
     target.parent.mkdir(parents=True, exist_ok=True)
-    tiles = shipment.tiles(root, _CALIBRATION_IMAGES)
+    tiles = recipe.calibration_tiles(root, _CALIBRATION_IMAGES)
     quantize.quantize(exact, target, [((tile - MEAN) / STD)[None, None].astype(np.float32) for tile in tiles])
     card = _card(name, shipment, target)
-    _register(folder, name, shipment, card, shipment.thresholds(root, card))
+    _register(folder, card, shipment.thresholds(root, card))
     return card
 
 
@@ -103,20 +85,20 @@ def _card(name: str, shipment: Shipment, path: Path) -> ModelCard:
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         precision="int8",
-        side=shipment.side,
+        side=shipment.recipe.Config().side,
         mean=MEAN,
         std=STD,
-        outputs=shipment.outputs,
+        outputs=shipment.recipe.OUTPUTS,
         thresholds={},
     )
 
 
-def _register(folder: Path, name: str, shipment: Shipment, card: ModelCard, thresholds: Mapping[str, Any]) -> None:
+def _register(folder: Path, card: ModelCard, thresholds: Mapping[str, Any]) -> None:
     path = folder / "registry.toml"
     known = tomllib.loads(path.read_text(encoding="utf-8"))["models"] if path.exists() else {}
-    known[name] = {
+    known[card.name] = {
         "version": card.version,
-        "file": f"{name}/model.onnx",
+        "file": f"{card.name}/model.onnx",
         "sha256": card.sha256,
         "precision": card.precision,
         "side": card.side,

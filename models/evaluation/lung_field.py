@@ -52,7 +52,8 @@ def _lesion_pairs(root: Path, engine: Engine) -> list[tuple[Mask, Mask]]:
 def _planes(engine: Engine, grey: data.Grey) -> dict[str, Mask]:
     logits = engine.run(tile(data.to_unit(grey), engine.card.side)[None])[0]
     return {
-        name: plane.astype(bool) for name, plane in zip(lung_field.OUTPUTS, outlines(logits, grey.shape), strict=True)
+        name: plane.astype(bool)
+        for name, plane in zip(lung_field.OUTPUTS, outlines(logits, (grey.shape[0], grey.shape[1])), strict=True)
     }
 
 
@@ -63,4 +64,4 @@ def _union(planes: dict[str, Mask], names: tuple[str, str]) -> Mask:
 def _dice(found: Mask, true: Mask) -> float:
     if found.shape != true.shape:
         found = cv2.resize(found.astype(np.uint8), true.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
-    return float(2 * (found & true).sum() / max(1, found.sum() + true.sum()))
+    return 2 * int((found & true).sum()) / max(1, int(found.sum() + true.sum()))

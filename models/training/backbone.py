@@ -83,18 +83,6 @@ class EfficientNetLite0(nn.Module):
         x = self.head(x)  # (N, 1280, H / 32, W / 32)
         return x.mean((2, 3))  # (N, 1280)
 
-    def freeze(self, blocks: int) -> None:
-        """Stop gradients through the stem and the first blocks."""
-        for part in (self.stem, *self.blocks[:blocks]):
-            part.requires_grad_(False)
-
-
-def freeze_batch_norm(module: nn.Module) -> None:
-    """Put every batch norm below a module into evaluation mode."""
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.eval()
-
 
 def imagenet() -> EfficientNetLite0:
     """The backbone with its ImageNet weights."""
@@ -117,6 +105,36 @@ def imagenet() -> EfficientNetLite0:
         state[name] = value
     ours.load_state_dict(state)
     return ours
+
+
+class Pretrained(nn.Module):
+    """A network on the ImageNet backbone, of which the first blocks and every batch norm stay as they are."""
+
+    def __init__(self, frozen_blocks: int) -> None:
+        super().__init__()
+        self.encoder = imagenet()
+        for part in (self.encoder.stem, *self.encoder.blocks[:frozen_blocks]):
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Pretrained:
+        """As usual, but the batch norms of the backbone keep their ImageNet statistics."""
+        super().train(mode)
+        for part in self.encoder.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eval()
+        return self
+
+
+class Classifier(Pretrained):
+    """(N, 1, S, S) normalised image -> (N, outputs) logits; S is a multiple of 32."""
+
+    def __init__(self, outputs: int, frozen_blocks: int, dropout: float) -> None:
+        super().__init__(frozen_blocks)
+        self.out = nn.Sequential(nn.Dropout(dropout), nn.Linear(1280, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.out(self.encoder(x))
+        return logits
 
 
 def _computation_order(names: list[str]) -> list[str]:

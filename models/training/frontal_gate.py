@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from edge.stages.radiograph.geometry import tile
 from models.training import augment, data, outsiders
 from models.training.augment import Image, Rng
-from models.training.backbone import MEAN, STD, freeze_batch_norm, imagenet
+from models.training.backbone import MEAN, STD, Classifier
 from models.training.loop import Recipe, parse_arguments, train
 
 VIEWS = ("frontal", "lateral", "other")
@@ -41,24 +41,9 @@ class Config(Recipe):
     frozen_blocks: int = 5
 
 
-class FrontalGate(nn.Module):
-    """(N, 1, S, S) normalised image -> (N, 8) logits: view (3), turn (4), inverted (1)."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.encoder = imagenet()
-        self.encoder.freeze(config.frozen_blocks)
-        self.out = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, 8))
-
-    def train(self, mode: bool = True) -> FrontalGate:
-        """As usual, but the encoder's batch norms keep their ImageNet statistics."""
-        super().train(mode)
-        freeze_batch_norm(self.encoder)
-        return self
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.out(self.encoder(x))
-        return logits
+def network(config: Config) -> Classifier:
+    """The network before training; logits in the order of ``OUTPUTS``."""
+    return Classifier(len(OUTPUTS), config.frozen_blocks, dropout=0.2)
 
 
 class Task:
@@ -160,7 +145,7 @@ def main() -> None:
     """Train and write the checkpoint."""
     root, out, _ = parse_arguments(__doc__)
     config = Config()
-    train(config, Task(config, root), FrontalGate(config), out)
+    train(config, Task(config, root), network(config), out)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from edge.stages.radiograph.geometry import tile
 from models.training import augment, data
-from models.training.backbone import MEAN, STD, STRIDE_CHANNELS, conv_bn, freeze_batch_norm, imagenet
+from models.training.backbone import MEAN, STD, STRIDE_CHANNELS, Pretrained, conv_bn
 from models.training.loop import Recipe, parse_arguments, train
 
 RIGHT_FIELD, LEFT_FIELD, HEART, RIGHT_FULL, LEFT_FULL = range(5)
@@ -49,13 +49,11 @@ class Config(Recipe):
     widths: tuple[int, ...] = (96, 64, 32, 16)
 
 
-class LungField(nn.Module):
+class LungField(Pretrained):
     """(N, 1, S, S) normalised image -> (N, 5, S / 2, S / 2) logits."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.encoder = imagenet()
-        self.encoder.freeze(config.frozen_blocks)
+        super().__init__(config.frozen_blocks)
         del self.encoder.blocks[15:], self.encoder.head
         ups, cin = [], STRIDE_CHANNELS[32]
         for stride, width in zip((16, 8, 4, 2), config.widths, strict=True):
@@ -63,12 +61,6 @@ class LungField(nn.Module):
             cin = width
         self.ups = nn.ModuleList(ups)
         self.out = nn.Conv2d(cin, len(OUTPUTS), 1)
-
-    def train(self, mode: bool = True) -> LungField:
-        """As usual, but the encoder's batch norms keep their ImageNet statistics."""
-        super().train(mode)
-        freeze_batch_norm(self.encoder)
-        return self
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.encoder.pyramid(x)
@@ -78,6 +70,11 @@ class LungField(nn.Module):
             y = up(torch.cat([y, maps[stride]], 1))
         logits: Tensor = self.out(y)
         return logits
+
+
+def network(config: Config) -> LungField:
+    """The network before training; maps in the order of ``OUTPUTS``."""
+    return LungField(config)
 
 
 def _double_conv(cin: int, cout: int) -> nn.Sequential:
@@ -244,7 +241,7 @@ def main() -> None:
     """Train and write the checkpoint."""
     root, out, _ = parse_arguments(__doc__)
     config = Config()
-    train(config, Task(config, root), LungField(config), out)
+    train(config, Task(config, root), network(config), out)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def _dicom_grey(path: Path) -> data.Grey | None:
         return None  # some of these files are broken on purpose
     while pixels.ndim > 2:
         pixels = pixels.mean(-1) if pixels.shape[-1] == 3 else pixels[0]
-    low, high = pixels.min(), pixels.max()
+    low, high = float(pixels.min()), float(pixels.max())
     return np.asarray((pixels - low) / max(1, high - low) * 255, np.uint8)
 
 

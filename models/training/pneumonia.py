@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from edge.stages.radiograph.geometry import WORKING_SIDE, Labels, lung_tile
 from models.training import augment, data, lungs
 from models.training.augment import Image, Rng
-from models.training.backbone import MEAN, STD, freeze_batch_norm, imagenet
+from models.training.backbone import MEAN, STD, Classifier
 from models.training.loop import Recipe, parse_arguments, train
 
 CHILD = ("normal", "bacterial", "viral", "covid19")
@@ -79,24 +79,9 @@ class Config(Recipe):
     sources_left_out: tuple[str, ...] = ()
 
 
-class Pneumonia(nn.Module):
-    """(N, 1, S, S) normalised lung tile -> (N, 10) logits, in the order of ``OUTPUTS``."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.encoder = imagenet()
-        self.encoder.freeze(config.frozen_blocks)
-        self.out = nn.Sequential(nn.Dropout(0.3), nn.Linear(1280, len(OUTPUTS)))
-
-    def train(self, mode: bool = True) -> Pneumonia:
-        """As usual, but the encoder's batch norms keep their ImageNet statistics."""
-        super().train(mode)
-        freeze_batch_norm(self.encoder)
-        return self
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.out(self.encoder(x))
-        return logits
+def network(config: Config) -> Classifier:
+    """The network before training; logits in the order of ``OUTPUTS``."""
+    return Classifier(len(OUTPUTS), config.frozen_blocks, dropout=0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +206,7 @@ def main() -> None:
     config = Config(sources_left_out=left_out)
     if left_out:
         config = Config(name="pneumonia_without_" + "_".join(left_out), sources_left_out=left_out)
-    train(config, Task(config, root), Pneumonia(config), out)
+    train(config, Task(config, root), network(config), out)
 
 
 if __name__ == "__main__":
