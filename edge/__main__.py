@@ -95,8 +95,9 @@ def _doctor(given: argparse.Namespace, settings: config.Settings) -> int:
 def _check_models() -> Mapping[str, ModelError | None]:
     # Inside a function: where the runtime cannot be loaded, the rest of the doctor still works.
     from edge.engines.registry import check
+    from edge.pipeline.runner import RADIOGRAPH_STAGES
 
-    return check()
+    return check(stage.model for stage in RADIOGRAPH_STAGES)
 
 
 if __name__ == "__main__":

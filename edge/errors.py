@@ -80,6 +80,7 @@ class ModelError(EdgeError):
         "model_missing": N_("The model file of %(model)s is missing. Install the box again."),
         "model_hash_mismatch": N_("The model file of %(model)s is not the one that was tested. Install the box again."),
         "model_unknown": N_("No model named %(model)s is registered."),
+        "registry_broken": N_("The list of models is damaged. Install the box again."),
         "threshold_mismatch": N_("The thresholds of %(model)s belong to another model file."),
         "model_broken": N_("The model %(model)s cannot be run on this machine."),
     }

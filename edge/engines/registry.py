@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from edge.engines.engine import Engine, ModelCard
 from edge.engines.ort import OrtEngine
 from edge.errors import ModelError
 
-__all__ = ["Cards", "Engine", "ModelCard", "cards", "check", "default_folder", "load", "verified_bytes"]
+__all__ = ["Cards", "Engine", "ModelCard", "card", "cards", "check", "default_folder", "load", "verified_bytes"]
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,29 +40,54 @@ def cards(folder: Path | None = None) -> Cards:
     Raises
     ------
     ModelError
-        ``threshold_mismatch`` where thresholds are bound to another file.
+        ``threshold_mismatch`` where thresholds are bound to another file, ``registry_broken``.
     """
     folder = folder or default_folder()
-    registry = tomllib.loads((folder / "registry.toml").read_text(encoding="utf-8"))
-    return {name: _card(folder, name, entry) for name, entry in registry["models"].items()}
+    return {name: _card(folder, name, entry) for name, entry in _entries(folder).items()}
+
+
+def card(name: str, folder: Path | None = None) -> ModelCard:
+    """One registered model; what is wrong with the others does not matter.
+
+    Raises
+    ------
+    ModelError
+        ``model_unknown``, ``threshold_mismatch`` or ``registry_broken``.
+    """
+    folder = folder or default_folder()
+    entries = _entries(folder)
+    if name not in entries:
+        raise ModelError("model_unknown", model=name)
+    return _card(folder, name, entries[name])
+
+
+def _entries(folder: Path) -> dict[str, dict[str, Any]]:
+    try:
+        entries = tomllib.loads((folder / "registry.toml").read_text(encoding="utf-8"))["models"]
+        return {name: dict(entry) for name, entry in entries.items()}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, AttributeError, TypeError) as error:
+        raise ModelError("registry_broken") from error
 
 
 def _card(folder: Path, name: str, entry: dict[str, Any]) -> ModelCard:
-    thresholds = dict(entry["thresholds"])
-    if thresholds.pop("sha256") != entry["sha256"]:
-        raise ModelError("threshold_mismatch", model=name)
-    return ModelCard(
-        name=name,
-        version=entry["version"],
-        path=folder / entry["file"],
-        sha256=entry["sha256"],
-        precision=entry["precision"],
-        side=entry["side"],
-        mean=entry["mean"],
-        std=entry["std"],
-        outputs=tuple(entry["outputs"]),
-        thresholds=thresholds,
-    )
+    try:
+        thresholds = dict(entry["thresholds"])
+        if thresholds.pop("sha256") != entry["sha256"]:
+            raise ModelError("threshold_mismatch", model=name)
+        return ModelCard(
+            name=name,
+            version=entry["version"],
+            path=folder / entry["file"],
+            sha256=entry["sha256"],
+            precision=entry["precision"],
+            side=entry["side"],
+            mean=entry["mean"],
+            std=entry["std"],
+            outputs=tuple(entry["outputs"]),
+            thresholds=thresholds,
+        )
+    except (KeyError, TypeError) as error:
+        raise ModelError("registry_broken") from error
 
 
 def verified_bytes(card: ModelCard) -> bytes:
@@ -92,13 +118,21 @@ def load(card: ModelCard, threads: int) -> Engine:
     return OrtEngine(card, verified_bytes(card), threads)
 
 
-def check(folder: Path | None = None) -> dict[str, ModelError | None]:
-    """What is wrong with each registered model, or None where nothing is."""
-    found: dict[str, ModelError | None] = {}
-    for name, card in cards(folder).items():
-        try:
-            load(card, threads=1)
-            found[name] = None
-        except ModelError as error:
-            found[name] = error
-    return found
+def check(needed: Iterable[str] = (), folder: Path | None = None) -> dict[str, ModelError | None]:
+    """What is wrong with each registered or needed model, or None where nothing is.
+
+    Raises
+    ------
+    ModelError
+        ``registry_broken`` where not even the names of the models are known.
+    """
+    folder = folder or default_folder()
+    return {name: _fault(name, folder) for name in sorted({*_entries(folder), *needed})}
+
+
+def _fault(name: str, folder: Path) -> ModelError | None:
+    try:
+        load(card(name, folder), threads=1)
+    except ModelError as error:
+        return error
+    return None

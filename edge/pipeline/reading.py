@@ -69,15 +69,12 @@ def load_engines(settings: Settings, folder: Path | None = None) -> Engines:
     ----------
     folder : where ``registry.toml`` lies; None for the models that came with the box.
     """
-    cards = registry.cards(folder)
-    return {stage.model: _engine(cards, stage.model, settings) for stage in RADIOGRAPH_STAGES}
+    return {stage.model: _engine(stage.model, settings, folder) for stage in RADIOGRAPH_STAGES}
 
 
-def _engine(cards: registry.Cards, name: str, settings: Settings) -> registry.Engine | ModelError:
+def _engine(name: str, settings: Settings, folder: Path | None) -> registry.Engine | ModelError:
     try:
-        return registry.load(cards[name], settings.engine.threads)
-    except KeyError:
-        return ModelError("model_unknown", model=name)
+        return registry.load(registry.card(name, folder), settings.engine.threads)
     except ModelError as error:
         return error
 

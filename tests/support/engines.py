@@ -1,0 +1,108 @@
+"""Engines that answer as a test tells them, and networks of a few nodes, for tests that need no trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edge.engines.engine import ModelCard, Tensor
+
+Answer = Callable[[npt.NDArray[np.float32]], npt.ArrayLike]
+
+GATE_LIMITS = {"frontal": 0.5, "turned": 0.9, "inverted": 0.9}
+LUNG_LIMITS = {"least_area": 0.02, "most_area": 0.75, "most_ratio": 4.0}
+PNEUMONIA_OUTPUTS = (
+    *(f"child_{name}" for name in ("normal", "bacterial", "viral", "covid19")),
+    *(f"adult_{name}" for name in ("normal", "other_pneumonia", "covid19", "tuberculosis", "other")),
+    "is_child",
+)
+PNEUMONIA_LIMITS = {
+    "working_side": 224,
+    **{
+        f"{group}_{name}": value
+        for group in ("child", "adult")
+        for name, value in (("temperature", 1.0), ("normal_below", 0.2), ("abnormal_from", 0.6), ("set_from", 0.1))
+    },
+}
+
+
+def card(name: str = "frontal_gate", **changes: Any) -> ModelCard:
+    """A registry entry; the limits are those of the gate unless told otherwise."""
+    values: dict[str, Any] = {
+        "name": name,
+        "version": "9.9.9",
+        "path": Path("nowhere.onnx"),
+        "sha256": "ab" * 32,
+        "precision": "int8",
+        "side": 64,
+        "mean": 0.5,
+        "std": 0.5,
+        "outputs": (),
+        "thresholds": GATE_LIMITS,
+    }
+    return ModelCard(**values | changes)
+
+
+class ScriptedEngine:
+    """Answers each image, float32 (side, side), with what a function makes of it, and keeps the images."""
+
+    def __init__(self, card: ModelCard, answer: Answer) -> None:
+        self._card = card
+        self._answer = answer
+        self.seen: list[npt.NDArray[np.float32]] = []
+
+    @property
+    def card(self) -> ModelCard:
+        """The entry that it was made with."""
+        return self._card
+
+    def run(self, images: Tensor) -> Tensor:
+        """See ``Engine.run``."""
+        assert images.dtype == np.float32 and images.shape[1:] == (self._card.side, self._card.side)
+        self.seen.extend(images)
+        return np.stack([np.asarray(self._answer(image), np.float32) for image in images])
+
+
+def gate_logits(view: str = "frontal", quarter_turns: int = 0, *, inverted: bool = False) -> list[float]:
+    """The gate's answer where it is sure."""
+    views = [6.0 * (name == view) for name in ("frontal", "lateral", "other")]
+    turns = [8.0 * (turn == quarter_turns) for turn in range(4)]
+    return [*views, *turns, 6.0 if inverted else -6.0]
+
+
+def lung_planes(right: tuple[slice, slice], left: tuple[slice, slice], side: int = 32) -> npt.NDArray[np.float32]:
+    """What the lung network answers for two rectangular lungs and a heart between them, shape (5, side, side)."""
+    planes = np.full((5, side, side), -4, np.float32)
+    for plane, where in ((0, right), (1, left), (3, right), (4, left)):
+        planes[plane][where] = 4
+    planes[2, side // 2 : side * 3 // 4, side * 3 // 8 : side * 5 // 8] = 4
+    return planes
+
+
+TWO_LUNGS = lung_planes((slice(6, 26), slice(4, 13)), (slice(6, 26), slice(19, 28)))
+"""Lungs where the phantom of ``tests.support.inputs`` has them."""
+
+
+def pneumonia_logits(**outputs: float) -> list[float]:
+    """The classifier's answer, 0 for every output that is not named."""
+    assert outputs.keys() <= set(PNEUMONIA_OUTPUTS)
+    return [outputs.get(name, 0.0) for name in PNEUMONIA_OUTPUTS]
+
+
+def chain_model(*nodes: onnx.NodeProto, constants: dict[str, npt.NDArray[Any]], output: str) -> bytes:
+    """A serialized network from ``image`` (batch, 1, 8, 8) to ``output`` in the opset of the shipped files."""
+    graph = helper.make_graph(
+        list(nodes),
+        "chain",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
