@@ -130,7 +130,7 @@ def _squashed_labels(labels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np
     """Nearest sampling of labels onto (side, side)."""
     rows = (np.arange(side) * labels.shape[0]) // side
     columns = (np.arange(side) * labels.shape[1]) // side
-    return labels[np.ix_(rows, columns)]
+    return np.asarray(labels[np.ix_(rows, columns)], np.uint8)
 
 
 def _head(card: ModelCard, logits: npt.NDArray[np.float32], group: str) -> _Head:
