@@ -95,13 +95,14 @@ def pneumonia_logits(**outputs: float) -> list[float]:
     return [outputs.get(name, 0.0) for name in PNEUMONIA_OUTPUTS]
 
 
-def chain_model(*nodes: onnx.NodeProto, constants: dict[str, npt.NDArray[Any]], output: str) -> bytes:
+def chain_model(*nodes: onnx.NodeProto, constants: dict[str, npt.NDArray[Any]], output: str, axes: int = 4) -> bytes:
     """A serialized network from ``image`` (batch, 1, 8, 8) to ``output`` in the opset of the shipped files."""
+    shape = ["batch", *(f"axis {number}" for number in range(1, axes))]
     graph = helper.make_graph(
         list(nodes),
         "chain",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
