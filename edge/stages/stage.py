@@ -20,7 +20,7 @@ class Case:
     Attributes
     ----------
     pixels : float32, shape (H, W): the radiograph upright, bone bright.
-    turned_deg : by how much, counter-clockwise, the source was turned to get upright.
+    turned_deg : by how much, counter-clockwise, the source lay turned.
     lungs : right lung 1, left lung 2, both with the part behind the heart; None before segmentation
         and where it was not plausible.
     """
@@ -32,7 +32,7 @@ class Case:
 
     def to_source(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Turn an upright label image back to the way the source lies."""
-        return np.ascontiguousarray(np.rot90(labels, -self.turned_deg // 90))
+        return np.ascontiguousarray(np.rot90(labels, self.turned_deg // 90))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
