@@ -1,0 +1,210 @@
+"""Classification: which head speaks, what it may say, and when the box makes no claim."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from edge.stages.radiograph import classification
+from edge.stages.radiograph.classification import Claim, group_of, interpret
+from edge.stages.stage import Outcome, first_case, replace
+from edge.types import Decision, Group, Mask, Radiograph
+from tests.support import engines, inputs
+from tests.support.engines import PNEUMONIA_LIMITS, PNEUMONIA_OUTPUTS, ScriptedEngine, pneumonia_logits
+
+CARD = engines.card("pneumonia", outputs=PNEUMONIA_OUTPUTS, thresholds=PNEUMONIA_LIMITS)
+PIXELS = (inputs.phantom(bits=8) / 255).astype(np.float32)
+CHILD_CLASSES = {"normal", "bacterial", "viral", "covid19"}
+ADULT_CLASSES = {"normal", "other_pneumonia", "covid19", "tuberculosis", "other"}
+
+
+def lungs() -> Mask:
+    labels = np.zeros((200, 150), np.uint8)
+    labels[40:160, 20:65], labels[40:160, 85:130] = 1, 2
+    return Mask(labels=labels, names={1: "right lung", 2: "left lung"})
+
+
+def claim(group: Group = Group.ADULT, *, lungs_found: bool = True, **outputs: float) -> Claim:
+    logits = np.array(pneumonia_logits(**outputs), np.float32)
+    return interpret(logits, CARD, group, lungs_found=lungs_found)
+
+
+def read(age_years: float | None, *, has_lungs: bool = True, **outputs: float) -> tuple[Outcome, ScriptedEngine]:
+    case = first_case(Radiograph(pixels=PIXELS, patient_age_years=age_years))
+    engine = ScriptedEngine(CARD, lambda image: pneumonia_logits(**outputs))
+    return classification.read(replace(case, lungs=lungs() if has_lungs else None), engine), engine
+
+
+def codes(outcome: Outcome) -> list[str]:
+    return [remark.code for remark in outcome.remarks]
+
+
+@pytest.mark.parametrize(
+    ("age_years", "group"),
+    [
+        (None, Group.UNKNOWN),
+        (0.0, Group.CHILD),
+        (17.99, Group.CHILD),
+        (18.0, Group.ADULT),
+        (90.0, Group.ADULT),
+    ],
+)
+def test_the_head_goes_by_age(age_years: float | None, group: Group) -> None:
+    assert group_of(age_years) is group
+    assert read(age_years)[0].values["group"] == group.value
+
+
+def test_bacterial_and_viral_are_told_apart_in_children_only() -> None:
+    assert set(claim(Group.CHILD).probabilities) == CHILD_CLASSES
+    assert set(claim(Group.ADULT).probabilities) == ADULT_CLASSES
+    assert set(claim(Group.UNKNOWN).probabilities) == CHILD_CLASSES | ADULT_CLASSES
+
+
+def test_a_head_reads_its_own_outputs_only() -> None:
+    quiet = claim(Group.CHILD, child_viral=2)
+    loud = claim(Group.CHILD, child_viral=2, adult_tuberculosis=50, adult_normal=-50, is_child=-50)
+    assert quiet == loud
+    assert max(quiet.probabilities, key=lambda name: quiet.probabilities[name]) == "viral"
+
+
+@given(
+    outputs=some.lists(some.floats(-30, 30, width=32), min_size=10, max_size=10),
+    group=some.sampled_from(Group),
+    lungs_found=some.booleans(),
+)
+def test_probabilities_add_up_to_one_whatever_the_network_says(
+    outputs: list[float], group: Group, lungs_found: bool
+) -> None:
+    made = interpret(np.array(outputs, np.float32), CARD, group, lungs_found=lungs_found)
+    assert sum(made.probabilities.values()) == pytest.approx(1)
+    assert min(made.probabilities.values()) >= 0
+    assert set(made.possible) == {name for name, p in made.probabilities.items() if p >= 0.1}
+    assert lungs_found or made.decision is Decision.REFER
+
+
+@pytest.mark.parametrize(("is_child", "expected"), [(40, Group.CHILD), (-40, Group.ADULT)])
+def test_where_the_age_is_unknown_the_network_weighs_the_heads(is_child: float, expected: Group) -> None:
+    outputs = {"child_bacterial": 3.0, "adult_tuberculosis": 4.0}
+    mixed = claim(Group.UNKNOWN, is_child=is_child, **outputs).probabilities
+    alone = claim(expected, **outputs).probabilities
+    assert {name: p for name, p in mixed.items() if name in alone} == pytest.approx(alone, abs=1e-6)
+
+
+def test_an_undecided_age_takes_half_of_each_head() -> None:
+    mixed = claim(Group.UNKNOWN, child_bacterial=3, adult_tuberculosis=4).probabilities
+    child = claim(Group.CHILD, child_bacterial=3).probabilities
+    adult = claim(Group.ADULT, adult_tuberculosis=4).probabilities
+    assert mixed["normal"] == pytest.approx((child["normal"] + adult["normal"]) / 2)
+    assert mixed["bacterial"] == pytest.approx(child["bacterial"] / 2)
+
+
+def test_limits_are_mixed_as_the_heads_are() -> None:
+    limits = PNEUMONIA_LIMITS | {"child_abnormal_from": 0.4, "adult_abnormal_from": 0.8}
+    card = replace(CARD, thresholds=limits)
+    ill = np.array(pneumonia_logits(child_normal=0.6, adult_normal=0.9), np.float32)  # abnormal with about 0.62
+
+    def decision(group: Group, is_child: float) -> Decision:
+        logits = ill.copy()
+        logits[-1] = is_child
+        return interpret(logits, card, group, lungs_found=True).decision
+
+    assert decision(Group.CHILD, -9) is Decision.ABNORMAL
+    assert decision(Group.ADULT, 9) is Decision.REFER
+    assert decision(Group.UNKNOWN, 9) is Decision.ABNORMAL
+    assert decision(Group.UNKNOWN, -9) is Decision.REFER
+
+
+def test_each_head_has_its_temperature() -> None:
+    card = replace(CARD, thresholds=PNEUMONIA_LIMITS | {"child_temperature": 4.0})
+    logits = np.array(pneumonia_logits(child_normal=4, adult_normal=4), np.float32)
+    child, adult = (interpret(logits, card, g, lungs_found=True).probabilities for g in (Group.CHILD, Group.ADULT))
+    assert child["normal"] == pytest.approx(np.e / (np.e + 3))
+    assert adult["normal"] == pytest.approx(np.exp(4) / (np.exp(4) + 4))
+
+
+def with_normal(p: float) -> float:
+    """The logit that gives the adult class ``normal`` this probability, the others being equal."""
+    return float(np.log(4 * p / (1 - p)))
+
+
+@pytest.mark.parametrize(
+    ("p_normal", "decision"),
+    [(0.97, Decision.NORMAL), (0.81, Decision.NORMAL), (0.79, Decision.REFER), (0.41, Decision.REFER)]
+    + [(0.39, Decision.ABNORMAL), (0.01, Decision.ABNORMAL)],
+)
+def test_between_the_limits_the_box_refers(p_normal: float, decision: Decision) -> None:
+    assert claim(adult_normal=with_normal(p_normal)).decision is decision
+
+
+def test_normal_needs_that_nothing_else_is_possible() -> None:
+    doubtful = claim(adult_normal=6, adult_tuberculosis=4.2)  # 0.82 normal, 0.14 tuberculosis
+    assert doubtful.possible == ("normal", "tuberculosis")
+    assert doubtful.decision is Decision.REFER
+
+
+@pytest.mark.parametrize("outputs", [{"adult_normal": 20.0}, {"adult_tuberculosis": 20.0}, {}])
+def test_without_lungs_the_box_always_refers(outputs: dict[str, float]) -> None:
+    assert claim(lungs_found=False, **outputs).decision is Decision.REFER
+    outcome, _ = read(40, has_lungs=False, **outputs)
+    assert outcome.values["decision"] == "refer"
+    assert codes(outcome) == [], "the segmentation has said why"
+
+
+@pytest.mark.parametrize(
+    ("age_years", "outputs", "expected"),
+    [
+        (40, {"adult_normal": 20}, []),
+        (40, {}, []),
+        (40, {"adult_normal": with_normal(0.6)}, ["undecided"]),
+        (None, {"adult_normal": 20, "child_normal": 20}, ["age_unknown"]),
+        (0.5, {"child_normal": 20}, ["wrong_age"]),
+        (1.0, {"child_normal": 20}, []),
+    ],
+)
+def test_what_weakens_a_reading_is_said(
+    age_years: float | None, outputs: dict[str, float], expected: list[str]
+) -> None:
+    assert codes(read(age_years, **outputs)[0]) == expected
+
+
+def test_values_are_those_of_the_schema() -> None:
+    values = read(40, adult_tuberculosis=3)[0].values
+    assert list(values) == ["group", "probabilities", "set", "decision"]
+    assert values["set"] == ["tuberculosis"]
+    assert sum(values["probabilities"].values()) == pytest.approx(1, abs=3e-4)
+
+
+def test_the_network_sees_the_lungs_alone() -> None:
+    _, engine = read(40)
+    with_lungs = engine.seen[0]
+    case = first_case(Radiograph(pixels=PIXELS))
+    marked = PIXELS.copy()
+    marked[:60] = 1.0
+    marked[:, 214:234] = 0.0  # between the lungs
+    marked[470:] = 0.3
+    shown = classification.lung_image(replace(case, pixels=marked, lungs=lungs()), CARD)
+    np.testing.assert_allclose(shown, with_lungs, atol=1e-5)
+
+
+def test_without_lungs_the_network_sees_the_middle_of_the_image() -> None:
+    framed = np.full_like(PIXELS, 0.9)
+    height, width = PIXELS.shape
+    middle = (slice(height // 8, -height // 8), slice(width // 8, -width // 8))
+    framed[middle] = PIXELS[middle]
+    first, second = (classification.lung_image(first_case(Radiograph(pixels=p)), CARD) for p in (PIXELS, framed))
+    assert first.shape == (CARD.side, CARD.side)
+    assert np.abs(first - second)[8:-8, 8:-8].mean() < 0.05
+
+
+@pytest.mark.parametrize("shape", [(700, 512), (224, 224), (50, 300)])
+def test_lungs_of_any_size_fit_the_image(shape: tuple[int, int]) -> None:
+    labels = np.zeros(shape, np.uint8)
+    rows, columns = np.indices(shape) / np.array(shape)[:, None, None]
+    labels[(rows > 0.2) & (rows < 0.8) & (columns > 0.13) & (columns < 0.43)] = 1
+    labels[(rows > 0.2) & (rows < 0.8) & (columns > 0.57) & (columns < 0.87)] = 2
+    case = replace(first_case(Radiograph(pixels=PIXELS)), lungs=Mask(labels=labels, names={}))
+    reference = replace(case, lungs=lungs())
+    difference = np.abs(classification.lung_image(case, CARD) - classification.lung_image(reference, CARD))
+    assert difference.mean() < 0.05
