@@ -162,6 +162,7 @@ class StudyResult:
     Attributes
     ----------
     study_key : own random 128-bit key as 32 hexadecimal digits; never a DICOM identifier.
+    source : paths of its files; the image that the result is about comes first.
     remarks : on the study as a whole; each stage has its own.
     view_pixels : uint8, shape (h, w): the image as the stages saw it, for display; None without one.
     """

@@ -10,6 +10,8 @@ import cv2
 from edge.errors import SetupError
 from edge.types import StudyResult
 
+_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".jpeg", ".jpg", ".png"})
+
 
 class MaskWriter:
     """Writes masks into one folder; two images of one name get different files.
@@ -41,8 +43,10 @@ class MaskWriter:
                 }
 
     def _name(self, source: Path) -> str:
-        name, number = f"{source.stem}.png", 2
+        # A file named after a UID has no suffix to take away, only a last number.
+        stem = source.stem if source.suffix.lower() in _SUFFIXES else source.name
+        name, number = f"{stem}.png", 2
         while name in self._taken:
-            name, number = f"{source.stem}-{number}.png", number + 1
+            name, number = f"{stem}-{number}.png", number + 1
         self._taken.add(name)
         return name

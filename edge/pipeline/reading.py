@@ -57,6 +57,7 @@ class SourceImage:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
+    source: str
     image: ParsedImage
     case: Case
     stages: tuple[StageResult, ...]
@@ -87,16 +88,17 @@ def read_study(images: Sequence[SourceImage], engines: Engines, study_key: str) 
     images : every image of the study, in any order; at least one.
     study_key : the box's own key of the study.
     """
-    readable = [image.outcome for image in images if isinstance(image.outcome, ParsedImage)]
+    readable = [(image.source, image.outcome) for image in images if isinstance(image.outcome, ParsedImage)]
     errors = [image.outcome for image in images if isinstance(image.outcome, UnreadableError)]
     sources = tuple(image.source for image in images)
     if not readable:
         return _unreadable(sources, errors[0], study_key)
-    reading = _first_accepted(sorted(readable, key=_age_order, reverse=True)[:_MOST_CANDIDATES], engines)
+    newest_first = sorted(readable, key=lambda pair: _age_order(pair[1]), reverse=True)
+    reading = _first_accepted(newest_first[:_MOST_CANDIDATES], engines)
     stages = reading.stages
     return StudyResult(
         study_key=study_key,
-        source=sources,
+        source=(reading.source, *(source for source in sources if source != reading.source)),
         study_instance_uid=reading.image.study_instance_uid,
         modality=reading.image.modality,
         state=_state(stages),
@@ -104,7 +106,7 @@ def read_study(images: Sequence[SourceImage], engines: Engines, study_key: str) 
         stages=stages,
         software_version=__version__,
         completed_at=clock.utc(),
-        remarks=_study_remarks(reading.image, len(readable), len(errors)),
+        remarks=_study_remarks(reading, len(readable), len(errors)),
         view_pixels=_view(reading.case.pixels),
     )
 
@@ -113,12 +115,12 @@ def _age_order(image: ParsedImage) -> tuple[datetime, int]:
     return image.acquired_at or datetime.min, image.instance_number or 0  # noqa: DTZ901 (DICOM times have no zone)
 
 
-def _first_accepted(images: list[ParsedImage], engines: Engines) -> _Reading:
+def _first_accepted(images: list[tuple[str, ParsedImage]], engines: Engines) -> _Reading:
     """The reading of the first image that the gate lets pass, else that of the newest one."""
     refused: _Reading | None = None
-    for image in images:
+    for source, image in images:
         case, stages = run(first_case(image.radiograph), engines)
-        reading = _Reading(image, case, tuple(stages))
+        reading = _Reading(source, image, case, tuple(stages))
         if not any(remark.severity is Severity.STOP for remark in stages[0].remarks):
             return reading
         refused = refused or reading
@@ -126,13 +128,13 @@ def _first_accepted(images: list[ParsedImage], engines: Engines) -> _Reading:
     return refused
 
 
-def _study_remarks(image: ParsedImage, readable: int, unreadable: int) -> tuple[Remark, ...]:
+def _study_remarks(reading: _Reading, readable: int, unreadable: int) -> tuple[Remark, ...]:
     remarks = []
-    if image.is_picture:
+    if reading.image.is_picture:
         remarks.append(NO_DICOM_HEADER)
-    elif image.radiograph.pixel_spacing_mm is None:
+    elif reading.image.radiograph.pixel_spacing_mm is None:
         remarks.append(NO_PIXEL_SPACING)
-    if readable > 1:
+    if readable > 1 and _state(reading.stages) is not State.NO_RESULT:
         remarks.append(replace(FURTHER_IMAGES, values={"count": str(readable)}))
     if unreadable:
         remarks.append(replace(UNREADABLE_IMAGES, values={"count": str(unreadable)}))
