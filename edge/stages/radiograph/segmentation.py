@@ -22,7 +22,7 @@ from edge.types import N_, Mask, Remark, Severity
 
 RIGHT, LEFT, HEART, BEHIND_HEART = 1, 2, 3, 4
 NAMES = {RIGHT: "right lung", LEFT: "left lung", HEART: "heart", BEHIND_HEART: "lung behind the heart"}
-_LONGEST_SIDE_PX = 1024
+_LONGEST_SIDE_PX = 512
 _CONTOUR_TOLERANCE_PX = 0.7
 
 IMPLAUSIBLE_LUNGS = Remark(
