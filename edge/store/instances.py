@@ -30,7 +30,13 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A received object that nobody has parsed yet. ``attempts`` counts this one too."""
+    """A received object that nobody has parsed yet.
+
+    Attributes
+    ----------
+    attempts : how often it was taken, this time included.
+    conflicts : whether a readable object with the same identifier but other content came before.
+    """
 
     instance_id: int
     path: Path
@@ -116,8 +122,7 @@ def quarantine(database: Database, instance_id: int, remark: Remark, attributes:
         if attributes is not None:
             _describe(database, study_id, attributes, uid=None)
         row = database.execute(
-            """UPDATE studies SET state = 'quarantined', reasons = ?, completed_at = received_at
-               WHERE id = ? RETURNING study_key""",
+            "UPDATE studies SET state = 'quarantined', reasons = ? WHERE id = ? RETURNING study_key",
             (json.dumps([reason]), study_id),
         ).fetchone()
         return str(row["study_key"])
@@ -171,7 +176,8 @@ def _insert(database: Database, instance: Instance) -> Receipt:
 
 
 def _conflicts(database: Database, instance_id: int, sop_instance_uid: str) -> bool:
-    earlier = "SELECT 1 FROM instances WHERE sop_instance_uid = ? AND id < ?"
+    # What was set aside counts for nothing: a truncated object is sent again, whole, under its identifier.
+    earlier = "SELECT 1 FROM instances WHERE sop_instance_uid = ? AND id < ? AND state != 'quarantined'"
     return database.execute(earlier, (sop_instance_uid, instance_id)).fetchone() is not None
 
 

@@ -178,6 +178,16 @@ def test_a_conflicting_duplicate_is_set_aside_and_the_first_stays(
     assert first.instance_count == 1
 
 
+def test_an_object_that_came_truncated_is_read_once_it_is_sent_again(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path
+) -> None:
+    whole = inputs.chest_dicom(tmp_path / "whole.dcm")
+    cut = inputs.truncated(tmp_path / "cut.dcm", whole)
+    keys = [receive(box, database, path, sop_instance_uid="1.2.3") for path in (cut, whole)]
+    drain(Worker(box, database, reader, answer, lambda number: None))
+    assert [view_of(database, key).state for key in keys] == [State.QUARANTINED, State.DONE]
+
+
 def test_an_object_that_ended_the_worker_twice_is_set_aside(
     box: Settings, database: Database, reader: Reader, tmp_path: Path
 ) -> None:
