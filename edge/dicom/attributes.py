@@ -12,12 +12,14 @@ from datetime import date, datetime, time
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.valuerep import DA, DT, TM, PersonName
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+from pydicom.valuerep import DA, DT, TM
 
 from edge.dicom.image import Header, PatientInfo
 from edge.types import SpacingMm
 
-_MAX_TEXT = 128
+_MAX_TEXT = 194  # a person name: three groups of 64 characters and two separators (PS3.5, VR PN)
 _DAYS_PER_AGE_UNIT = {"D": 1.0, "W": 7.0, "M": 30.4375, "Y": 365.25}
 _DAYS_PER_YEAR = 365.25
 _MAX_AGE_YEARS = 150
@@ -32,7 +34,7 @@ def header_of(dataset: Dataset) -> Header:
         sop_class_uid=text(dataset, "SOPClassUID") or None,
         modality=text(dataset, "Modality") or None,
         patient=PatientInfo(
-            name=_person(dataset),
+            name=text(dataset, "PatientName"),
             patient_id=text(dataset, "PatientID"),
             birth_date=_date(dataset, "PatientBirthDate"),
             sex=text(dataset, "PatientSex"),
@@ -65,9 +67,11 @@ def age_years(dataset: Dataset) -> float | None:
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """A text value without control characters, at most 128 characters; empty where absent or broken."""
+    """A text value as it stands there, without control characters and cut to 194; empty where absent or broken."""
     value = _value(dataset, keyword)
-    if value is None or isinstance(value, (bytes, list)):
+    if isinstance(value, MultiValue):
+        value = "\\".join(map(str, value))
+    if value is None or isinstance(value, (bytes, list, Sequence)):
         return ""
     return "".join(character for character in str(value)[:_MAX_TEXT] if character.isprintable()).strip()
 
@@ -99,15 +103,6 @@ def _value(dataset: Dataset, keyword: str) -> Any:
         return dataset.get(keyword)
     except Exception:  # pydicom converts a raw value here and may raise anything on a broken one
         return None
-
-
-def _person(dataset: Dataset) -> str:
-    value = _value(dataset, "PatientName")
-    if not isinstance(value, PersonName):
-        return text(dataset, "PatientName")
-    parts = [part.strip() for part in (value.family_name, value.given_name, value.middle_name) if part.strip()]
-    joined = ", ".join([parts[0], " ".join(parts[1:])]) if len(parts) > 1 else "".join(parts)
-    return "".join(character for character in joined[:_MAX_TEXT] if character.isprintable())
 
 
 def _acquired_at(dataset: Dataset) -> datetime | None:

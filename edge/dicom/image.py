@@ -20,7 +20,12 @@ from edge.types import Radiograph
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatientInfo:
-    """Who the image is of. Shown to people, never logged."""
+    """Who the image is of. Shown to people, never logged.
+
+    Attributes
+    ----------
+    name : as in the header (PS3.5, VR PN), with its carets and groups; the page puts it into words.
+    """
 
     name: str = ""
     patient_id: str = ""

@@ -56,9 +56,15 @@ def test_age_is_stated_or_computed_or_absent(elements: dict[str, Any], expected:
     assert age is None if expected is None else age == pytest.approx(expected, abs=0.005)
 
 
-def test_a_name_is_written_as_people_read_it() -> None:
-    header = header_of(dataset(PatientName="Okonkwo^Ada^Ngozi^^"))
-    assert header.patient is not None and header.patient.name == "Okonkwo, Ada Ngozi"
+@pytest.mark.parametrize("name", ["Okonkwo^Ada^Ngozi^^", "=山田^太郎", "Yamada^Tarou=山田^太郎=やまだ^たろう"])
+def test_a_name_keeps_all_its_parts(name: str) -> None:
+    header = header_of(dataset(PatientName=name))
+    assert header.patient is not None and header.patient.name == name
+
+
+def test_several_values_where_one_belongs_are_kept_as_they_stand() -> None:
+    header = header_of(dataset(PatientID="A\\B"))
+    assert header.patient is not None and header.patient.patient_id == "A\\B"
 
 
 def test_control_characters_do_not_get_through() -> None:

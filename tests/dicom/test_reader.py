@@ -37,7 +37,7 @@ def code_of(reader: Reader, path: Path) -> str:
 def test_a_radiograph_comes_with_its_header(reader: Reader, tmp_path: Path) -> None:
     image = reader.read(inputs.chest_dicom(tmp_path / "a.dcm"))
     assert image.patient is not None
-    assert (image.modality, image.patient.name, image.is_picture) == ("DX", "Phantom, Test", False)
+    assert (image.modality, image.patient.name, image.is_picture) == ("DX", "Phantom^Test", False)
     radiograph = image.radiograph
     assert (radiograph.pixels.dtype, radiograph.pixels.shape) == (np.float32, (512, 448))
     assert (radiograph.view, radiograph.patient_age_years) == ("PA", 56.0)

@@ -207,6 +207,6 @@ def test_no_patient_data_is_logged(box: Box, tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes().replace(b"056Y", b"CANA"))  # a value that pydicom warns of
     assert storescu(box.receiver_port, paths) == 0
     eventually(lambda: all_ended(box, 2))
-    assert {row.patient_name for row in box.rows()} == {"CANARY, NAME", "CANARY, BROKEN"}
+    assert {row.patient_name for row in box.rows()} == {"CANARY^NAME", "CANARY^BROKEN"}
     box.stop()
     assert "CANARY" not in (box.settings.data_dir.parent / "box.log").read_text()

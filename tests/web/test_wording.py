@@ -46,6 +46,7 @@ def test_the_likeliest_finding_gives_the_words(probabilities: dict[str, float | 
         ("Adams^John Robert^Quincy^^Jr", "Adams, John Robert Quincy Jr"),
         ("Example, Pat", "Example, Pat"),
         ("Yamada^Tarou=山田^太郎=やまだ^たろう", "Yamada, Tarou · 山田, 太郎"),
+        ("=山田^太郎", "山田, 太郎"),
         ("^Aminata", "Aminata"),
         ("فاطمة^الزهراء", "فاطمة, الزهراء"),
         ("a\u202eb\x00c\n", "abc"),
