@@ -2,9 +2,9 @@
 
 Reads one request a line on standard input, ``{"path", "pixels"}``, writes the pixels to
 the file named there (none where only the header is asked for) and one reply a line to
-standard output. A file that needs more than
-the process may use ends the request, or the process; the parent starts another. Codecs
-that print, and crash dumps that hold images, find nowhere to write to.
+standard output. A file that needs more than the process may use ends the request, or the
+process; the parent starts another. Codecs that print, and crash dumps that hold images,
+find nowhere to write to.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ def _answerer() -> Callable[[Path, Path | None], dict[str, Any]]:
         except (MemoryError, RecursionError):
             # RecursionError: sequences in sequences, hundreds deep.
             return {"error": "parser_limit", "values": {}, "header": None}
+        except Exception:  # a broken file found a way that the parser does not know; it is no matter of limits
+            return {"error": "undecodable", "values": {}, "header": None}
 
     return answer
 

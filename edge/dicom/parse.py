@@ -107,15 +107,17 @@ def _dataset(path: Path) -> tuple[Dataset, bytes]:
 
 def _refuse_deflated(path: Path) -> None:
     try:
-        meta = read_file_meta_info(path)
+        transfer_syntax = read_file_meta_info(path).get("TransferSyntaxUID")
     except Exception as error:  # pydicom raises anything on broken bytes, MemoryError for a wild length
         raise UnreadableError("undecodable") from error
-    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+    if transfer_syntax == DeflatedExplicitVRLittleEndian:
         raise UnreadableError("unsupported_transfer_syntax")
 
 
 def _header(content: bytes, has_preamble: bool) -> Dataset:
     dataset = _read(content, stop_before_pixels=True, code="undecodable" if has_preamble else "not_dicom")
+    if "DirectoryRecordSequence" in dataset:  # the list of files on a disc (PS3.3 annex F)
+        raise UnreadableError("unsupported_object", modality="DICOMDIR")
     if not any(keyword in dataset for keyword in ("SOPClassUID", "Rows")):
         raise UnreadableError("truncated" if has_preamble else "not_dicom")
     return dataset

@@ -32,7 +32,7 @@ def parse_picture(path: Path) -> ParsedImage:
         with Image.open(path, formats=("PNG", "JPEG")) as picture:
             check_sides(rows=picture.height, columns=picture.width)
             frames = getattr(picture, "n_frames", 1)
-            if frames > 1:
+            if frames > 1 and picture.format != "MPO":  # phones append a small copy to a JPEG
                 raise UnreadableError("multi_frame", frames=frames)
             pixels = _grey(picture)
     except UnidentifiedImageError as error:

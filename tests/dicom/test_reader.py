@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -105,6 +106,28 @@ def test_broken_objects_are_refused_one_way_or_another(
     reader: Reader, tmp_path: Path, write: inputs.Writer
 ) -> None:
     assert code_of(reader, write(tmp_path / "bad")) in {"undecodable", "truncated", "not_dicom"}
+
+
+def test_a_header_that_breaks_the_parser_is_no_matter_of_limits(reader: Reader, tmp_path: Path) -> None:
+    path = inputs.chest_dicom(tmp_path / "a.dcm")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"\x02\x00\x10\x00UI", b"\x02\x00\x10\x00\x55\xfb", 1))
+    reader.read(inputs.chest_dicom(tmp_path / "good.dcm"))
+    child = reader.child_pid
+    assert code_of(reader, path) == "undecodable"
+    assert reader.child_pid == child
+
+
+def test_the_list_of_files_on_a_disc_is_named(reader: Reader) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        reader.read(Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests" / "DICOMDIR")
+    assert (caught.value.code, caught.value.values) == ("unsupported_object", {"modality": "DICOMDIR"})
+
+
+def test_a_photograph_of_a_film_with_a_preview_behind_it_is_one_picture(reader: Reader, tmp_path: Path) -> None:
+    film = Image.fromarray(inputs.phantom(bits=8).astype(np.uint8))
+    film.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[film.resize((112, 128))])
+    assert reader.read(tmp_path / "phone.jpg").radiograph.pixels.shape == (512, 448)
 
 
 def test_an_object_that_hides_its_size_is_stopped(reader: Reader, tmp_path: Path) -> None:
