@@ -10,22 +10,19 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import warnings
 
 from edge import clock
 
 FIELDS = frozenset(
     {
-        "address",
-        "attempt",
         "code",
         "count",
         "error_type",
         "exit_code",
         "host",
         "instance_id",
-        "model",
-        "path_kind",
         "pid",
         "port",
         "process",
@@ -34,9 +31,7 @@ FIELDS = frozenset(
         "stage",
         "state",
         "status",
-        "study_key",
         "study_id",
-        "version",
         "where",
     }
 )
@@ -47,7 +42,13 @@ def silence_libraries() -> None:
     """Keep libraries that print element values or URLs out of the log."""
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module="pydicom")
+    for name in ("pydicom", "pynetdicom"):
+        warnings.filterwarnings("ignore", module=name)
+
+
+def report_threads() -> None:
+    """Log an error that ends a thread by its type and place; Python would print its message."""
+    threading.excepthook = _thread_failed
 
 
 def event(name: str, **fields: str | int | float | None) -> None:
@@ -73,3 +74,8 @@ def where(error: BaseException) -> str:
     if trace is None:
         return "unknown"
     return f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    place = where(failure.exc_value) if failure.exc_value else "unknown"
+    event("thread_failed", error_type=failure.exc_type.__name__, where=place)

@@ -5,6 +5,7 @@ SETTINGS is the file that the supervisor wrote, with every port already chosen.
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,9 @@ def main() -> int:
     """Run one process until it is told to stop, and return its exit status."""
     name, settings, parent_pid = sys.argv[1:]
     die_with_parent(int(parent_pid))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash dump would hold images and names
     log.silence_libraries()
+    log.report_threads()
     try:
         return _entry(name)(config.from_json(Path(settings).read_text(encoding="utf-8")))
     except EdgeError as error:

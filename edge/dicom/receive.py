@@ -12,6 +12,7 @@ import hashlib
 import secrets
 import signal
 import socketserver
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ from edge.config import Settings
 from edge.errors import EdgeError, SetupError, StorageError
 from edge.store.database import connect
 from edge.store.files import remove_parts, write_durably
-from edge.store.instances import add_received
+from edge.store.instances import Receipt, add_received
 from edge.types import Instance
 
 _VERIFICATION = UID("1.2.840.10008.1.1")
@@ -113,17 +114,20 @@ class Store:
         content = event.encoded_dataset(include_meta=False)
         path = self._incoming / f"{secrets.token_hex(16)}.dcm"  # a name from the wire could leave the folder
         write_durably(path, (_PREAMBLE, encode_file_meta(event.file_meta), content))
-        instance = _instance(event, Path(path.name), content)
-        try:
-            with self._lock:
-                receipt = add_received(self._database, instance)
-                self._speaker.wake(receipt.instance_id)
-        except StorageError:
-            path.unlink(missing_ok=True)
-            raise
+        receipt = self._record(_instance(event, Path(path.name), content), path)
         if not receipt.is_new:
             path.unlink(missing_ok=True)
-        return instance.size_bytes
+        with self._lock:
+            self._speaker.wake(receipt.instance_id)
+        return len(content)
+
+    def _record(self, instance: Instance, path: Path) -> Receipt:
+        try:
+            with self._lock:
+                return add_received(self._database, instance)
+        except Exception:  # whatever it is, a file without a row would lie there for ever
+            path.unlink(missing_ok=True)
+            raise
 
 
 class Server(ThreadedAssociationServer):
@@ -131,6 +135,12 @@ class Server(ThreadedAssociationServer):
 
     request_queue_size = 128
     daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log a connection that failed by type and place; the library would print what the sender wrote."""
+        error = sys.exc_info()[1]
+        if error is not None:
+            log.event("connection_failed", error_type=type(error).__name__, where=log.where(error))
 
     def shutdown(self) -> None:
         """Stop listening and abort what is open: nothing of it was acknowledged."""
@@ -152,7 +162,9 @@ def application_entity(settings: Settings) -> AE:
         entity = AE(ae_title=settings.dicom.ae_title)
     except ValueError as error:
         expected = "1 to 16 characters"
-        raise SetupError("bad_setting", name="dicom.ae_title", expected=expected, value="another") from error
+        raise SetupError(
+            "bad_setting", name="dicom.ae_title", expected=expected, value=settings.dicom.ae_title
+        ) from error
     entity.maximum_associations = settings.dicom.max_associations
     entity.maximum_pdu_size = _MAX_PDU_BYTES
     entity.acse_timeout = _ACSE_TIMEOUT_S
@@ -177,7 +189,6 @@ def run(settings: Settings) -> int:
     """
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
-    log.silence_libraries()
     remove_parts(settings.incoming)
     speaker = Speaker(settings.run_dir, "receiver")
     store = Store(settings, speaker)

@@ -7,6 +7,7 @@ a database server, one more thing to break on a box that nobody administers.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import closing, contextmanager
@@ -51,11 +52,13 @@ def migrate(path: Path) -> None:
         Where the file cannot be written, or is no database.
     """
     try:
+        # Names of patients, for nobody but the box; SQLite gives its side files the same rights.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         with closing(sqlite3.connect(path, timeout=_BUSY_S)) as connection:
             database = _configured(connection)
             database.execute("PRAGMA journal_mode=WAL").fetchone()
             MIGRATIONS.apply(database)
-    except sqlite3.DatabaseError as error:
+    except (OSError, sqlite3.DatabaseError) as error:
         raise StorageError("database") from error
 
 

@@ -21,6 +21,7 @@ from pydicom.uid import (
 )
 
 from edge.config import DicomSettings, Settings
+from edge.dicom.receive import Server
 from edge.dicom.send import echo, send
 from edge.store.database import connect
 from edge.store.studies import worklist
@@ -117,6 +118,22 @@ def test_a_database_that_refuses_is_answered_with_out_of_resources(box: Settings
         database.execute("BEGIN EXCLUSIVE")
         assert send([inputs.chest_dicom(tmp_path / "a.dcm")], "127.0.0.1", port, "CHESTEDGE") == [0xA700]
     assert stored(box) == []
+
+
+def test_a_row_that_cannot_be_written_leaves_no_file(box: Settings, port: int, tmp_path: Path) -> None:
+    with connect(box.database) as database:
+        database.execute("CREATE TRIGGER t BEFORE INSERT ON instances BEGIN SELECT RAISE(ABORT, 'no'); END")
+    assert send([inputs.chest_dicom(tmp_path / "a.dcm")], "127.0.0.1", port, "CHESTEDGE") == [0x0110]
+    assert (stored(box), worklist(box.database, 10)) == ([], [])
+
+
+def test_a_connection_that_fails_is_logged_without_what_it_said(capfd: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise ValueError("CANARY")
+    except ValueError:
+        Server.handle_error(Server.__new__(Server), None, None)
+    logged = capfd.readouterr().err
+    assert "ValueError" in logged and "CANARY" not in logged
 
 
 def test_an_interrupted_file_is_gone_after_a_restart(box: Settings) -> None:

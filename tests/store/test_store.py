@@ -50,6 +50,13 @@ def test_commits_survive_a_power_cut_by_configuration(database: Database) -> Non
     assert database.execute("PRAGMA foreign_keys").fetchone()[0] == 1
 
 
+def test_nobody_else_on_the_machine_may_read_it(box: Settings, database: Database) -> None:
+    put_ready_study(database)
+    files = list(box.data_dir.glob(f"{box.database.name}*"))
+    assert len(files) >= 2
+    assert {file.stat().st_mode & 0o077 for file in files} == {0}
+
+
 def test_migrating_twice_changes_nothing_and_loses_nothing(box: Settings, database: Database) -> None:
     key = put_ready_study(database)
     before = database.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()[0]
