@@ -63,6 +63,8 @@ _DRAWN = {
     "JSRT nodule": 0.25,
 }
 _OTHER_GROUP_WEIGHT = 0.4
+_SAMPLES_WITHOUT = 20_000
+"""Fewer sources hold fewer images: a model without some of them is trained for less long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +205,10 @@ def calibration_tiles(root: Path, count: int) -> list[Image]:
 def main() -> None:
     """Train and write the checkpoint; ``--leave-out`` makes the model that external figures need."""
     root, out, left_out = parse_arguments(__doc__)
-    config = Config(sources_left_out=left_out)
+    config = Config()
     if left_out:
-        config = Config(name="pneumonia_without_" + "_".join(left_out), sources_left_out=left_out)
+        name = "_".join(["pneumonia_without", *left_out])
+        config = Config(name=name, samples=_SAMPLES_WITHOUT, sources_left_out=left_out)
     train(config, Task(config, root), network(config), out)
 
 
