@@ -22,7 +22,8 @@ def write_figures(path: Path, figures: Figures) -> None:
     """
     card = path.read_text(encoding="utf-8")
     table = "\n".join(["| what | figure |", "|---|---|", *(f"| {n} | {_cell(f)} |" for n, f in figures.items())])
-    replaced, count = re.subn(f"{_BEGIN}.*{_END}", f"{_BEGIN}\n{table}\n{_END}", card, flags=re.DOTALL)
+    block = f"{_BEGIN}\n{table}\n{_END}"
+    replaced, count = re.subn(f"{_BEGIN}.*?{_END}", lambda _: block, card, flags=re.DOTALL)
     if count != 1:
         raise ValueError(f"expected one place for figures in {path}, found {count}")
     path.write_text(replaced, encoding="utf-8")
