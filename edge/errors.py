@@ -52,6 +52,7 @@ class UnreadableError(EdgeError):
         "undecodable": N_("The image data is damaged and could not be decoded."),
         "unsupported_object": N_("The box reads chest radiographs; this object is of another kind (%(modality)s)."),
         "conflicting_duplicate": N_("Another image with the same identifier but other content was received before."),
+        "other_patient": N_("The image names a study of another patient. Check the patient at the X-ray unit."),
         "parser_limit": N_("Reading the file needed more time or memory than a file may use."),
     }
 
@@ -67,6 +68,7 @@ class SetupError(EdgeError):
         "already_running": N_("Another box already runs on %(path)s."),
         "file_not_found": N_("There is no file or folder %(path)s."),
         "no_permission": N_("No permission to write to %(path)s."),
+        "no_reader": N_("The process that reads files does not start. Run chest-edge doctor."),
         "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),
         "path_too_long": N_("The path %(path)s is too long for a socket (%(limit)s characters at most)."),
     }
@@ -102,7 +104,7 @@ class StorageError(EdgeError):
     dicom_status = 0xA700  # Out of resources, PS3.4 table B.2-1
     http_status = 507
     texts = {
-        "disk_full": N_("The disk is full. Delete or export studies."),
+        "disk_full": N_("The disk is full. Make room on it."),
         "database": N_("The database could not be written."),
         "write_failed": N_("The disk could not be written."),
     }

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from edge import clock
 from edge.dicom.image import Header, ParsedImage, UnreadableImageError, header_from_json, radiograph_from_json
-from edge.errors import StorageError, UnreadableError
+from edge.errors import SetupError, StorageError, UnreadableError
 
 FOLDER_PREFIX = "chest-edge-"
 
@@ -76,6 +76,8 @@ class Reader:
         ------
         UnreadableError
             With the reason.
+        SetupError
+            Where the parsing process does not start; the file is not at fault.
         """
         reply = self._ask({"path": str(path.absolute()), "pixels": ""})
         return _header(reply)
@@ -90,6 +92,8 @@ class Reader:
             ``parser_limit`` where the file needed more time or memory than it may use.
         StorageError
             Where the temporary folder has no room for the pixels; the file is not at fault.
+        SetupError
+            Where the parsing process does not start; neither is it here.
         """
         pixels = Path(self._folder.name) / "pixels.npy"
         try:
@@ -127,18 +131,20 @@ class _LostError(Exception):
 class _Child:
     def __init__(self, memory_bytes: int) -> None:
         # -I: neither the current directory nor the environment may bring modules in.
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-I", "-m", "edge.dicom.child", str(memory_bytes), str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **_ONE_THREAD},
-        )
+        command = [sys.executable, "-I", "-m", "edge.dicom.child", str(memory_bytes), str(os.getpid())]
+        environment = {**os.environ, **_ONE_THREAD}
+        try:
+            self._process = subprocess.Popen(  # noqa: S603
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            )
+        except OSError as error:
+            raise SetupError("no_reader") from error
         self._received = b""
         try:
             self._answer(_START_S)
         except _LostError as error:
             self.end()
-            raise RuntimeError("expected the parsing process to start, it ended") from error
+            raise SetupError("no_reader") from error
 
     @property
     def pid(self) -> int:

@@ -1,8 +1,8 @@
 """``chest-edge analyze``: the same reading without servers, for files, folders and pictures.
 
 DICOM files of one study are read together; a picture is a study of its own. Headers are
-read first and pixels study by study, so that a folder of thousands needs no more memory
-than its largest study.
+read first and pixels study by study, so that a folder of thousands needs the memory of a
+few images.
 """
 
 from __future__ import annotations
@@ -108,11 +108,12 @@ def _sha256(path: Path) -> str:
 
 
 def _read(study: list[_File], reader: Reader, engines: Engines, progress: _Progress) -> StudyResult:
-    images = []
-    for file in study:
-        images.append(_image(file, reader))
-        progress.step()
-    return read_study(images, engines, study_key=secrets.token_hex(16))
+    def images() -> Iterator[SourceImage]:
+        for file in study:
+            yield _image(file, reader)
+            progress.step()
+
+    return read_study(images(), engines, study_key=secrets.token_hex(16))
 
 
 def _image(file: _File, reader: Reader) -> SourceImage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -43,7 +43,7 @@ UNREADABLE_IMAGES = Remark(
 )
 
 _MOST_CANDIDATES = 8
-"""Images of a study that are shown to the gate; a radiograph study has one to four."""
+"""Images of a study that are held at once and shown to the gate; a radiograph study has one to four."""
 _VIEW_SIDE_PX = 1600
 
 
@@ -53,6 +53,16 @@ class SourceImage:
 
     source: str
     outcome: ParsedImage | UnreadableError
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a study holds: ``newest`` are its newest readable images by source, newest first."""
+
+    sources: tuple[str, ...]
+    newest: list[tuple[str, ParsedImage]]
+    readable: int
+    errors: tuple[UnreadableError, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +90,23 @@ def _engine(name: str, settings: Settings, folder: Path | None) -> registry.Engi
         return error
 
 
-def read_study(images: Sequence[SourceImage], engines: Engines, study_key: str) -> StudyResult:
+def read_study(images: Iterable[SourceImage], engines: Engines, study_key: str) -> StudyResult:
     """Read the newest frontal radiograph of a study.
 
     Parameters
     ----------
-    images : every image of the study, in any order; at least one.
+    images : every image of the study, in any order; at least one. They are taken one by one, so
+        that a series of a thousand slices needs the memory of a few.
     study_key : the box's own key of the study.
     """
-    readable = [(image.source, image.outcome) for image in images if isinstance(image.outcome, ParsedImage)]
-    errors = [image.outcome for image in images if isinstance(image.outcome, UnreadableError)]
-    sources = tuple(image.source for image in images)
-    if not readable:
-        return _unreadable(sources, errors[0], study_key)
-    newest_first = sorted(readable, key=lambda pair: _age_order(pair[1]), reverse=True)
-    reading = _first_accepted(newest_first[:_MOST_CANDIDATES], engines)
+    found = _sorted_out(images)
+    if not found.newest:
+        return _unreadable(found.sources, found.errors[0], study_key)
+    reading = _first_accepted(found.newest, engines)
     stages = reading.stages
     return StudyResult(
         study_key=study_key,
-        source=(reading.source, *(source for source in sources if source != reading.source)),
+        source=(reading.source, *(source for source in found.sources if source != reading.source)),
         study_instance_uid=reading.image.study_instance_uid,
         modality=reading.image.modality,
         state=_state(stages),
@@ -106,9 +114,23 @@ def read_study(images: Sequence[SourceImage], engines: Engines, study_key: str) 
         stages=stages,
         software_version=__version__,
         completed_at=clock.utc(),
-        remarks=_study_remarks(reading, len(readable), len(errors)),
+        remarks=_study_remarks(reading, found.readable, len(found.errors)),
         view_pixels=_view(reading.case.pixels),
     )
+
+
+def _sorted_out(images: Iterable[SourceImage]) -> _Found:
+    sources: list[str] = []
+    newest: list[tuple[str, ParsedImage]] = []
+    errors: list[UnreadableError] = []
+    for image in images:
+        sources.append(image.source)
+        if isinstance(image.outcome, UnreadableError):
+            errors.append(image.outcome)
+        else:
+            newest.append((image.source, image.outcome))
+            newest = sorted(newest, key=lambda pair: _age_order(pair[1]), reverse=True)[:_MOST_CANDIDATES]
+    return _Found(tuple(sources), newest, readable=len(sources) - len(errors), errors=tuple(errors))
 
 
 def _age_order(image: ParsedImage) -> tuple[datetime, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from edge.bus import Listener, Speaker
 from edge.config import Settings
 from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError
 from edge.dicom.reader import FOLDER_PREFIX, Reader
-from edge.errors import ReadingError, StorageError, UnreadableError
+from edge.errors import ReadingError, SetupError, StorageError, UnreadableError
 from edge.pipeline.pictures import write_pictures
 from edge.pipeline.reading import SourceImage, load_engines, read_study
 from edge.pipeline.schema import to_json
@@ -29,7 +29,7 @@ from edge.store import instances, queue
 from edge.store.database import connect
 from edge.types import StudyResult
 
-ReadStudy = Callable[[Sequence[SourceImage], str], StudyResult]
+ReadStudy = Callable[[Iterable[SourceImage], str], StudyResult]
 
 _LOOK_S = 1.0
 _MAX_PARSE_ATTEMPTS = 2
@@ -62,8 +62,8 @@ class Worker:
 
         Raises
         ------
-        StorageError
-            The box cannot store; no study is at fault.
+        SetupError, StorageError
+            The machine cannot read or store; no study is at fault.
         """
         return self._read_one(series=False) or self._parse_one() or self._read_one(series=True)
 
@@ -101,14 +101,17 @@ class Worker:
         image = self._reader.read(self._path(arrival.path))
         if arrival.conflicts:
             raise UnreadableImageError("conflicting_duplicate", image)
+        if instances.names_other_patient(self._database, _attributes(image)):
+            raise UnreadableImageError("other_patient", image)
         return image
 
     def _finish(self, claimed: queue.Claim) -> None:
         started = clock.monotonic()
-        sources = [SourceImage(source=path.name, outcome=self._image(number, path)) for number, path in claimed.sources]
         try:
-            result = self._read(sources, claimed.study_key)
+            result = self._read(self._sources(claimed), claimed.study_key)
             report = to_json(result)
+        except (SetupError, StorageError):
+            raise
         except Exception as error:  # whatever a study does to the reading, the next one gets its turn
             log.event(
                 "reading_failed", study_id=claimed.study_id, error_type=type(error).__name__, where=log.where(error)
@@ -131,6 +134,9 @@ class Worker:
             has_preview=result.view_pixels is not None,
         )
         queue.complete(self._database, claimed, outcome)
+
+    def _sources(self, claimed: queue.Claim) -> Iterator[SourceImage]:
+        return (SourceImage(source=path.name, outcome=self._image(number, path)) for number, path in claimed.sources)
 
     def _image(self, instance_id: int, path: Path) -> ParsedImage | UnreadableError:
         last, self._last = self._last, None
@@ -163,7 +169,7 @@ def run(settings: Settings) -> int:
     for left in settings.run_dir.glob(f"{FOLDER_PREFIX}*"):
         shutil.rmtree(left, ignore_errors=True)
 
-    def read(sources: Sequence[SourceImage], study_key: str) -> StudyResult:
+    def read(sources: Iterable[SourceImage], study_key: str) -> StudyResult:
         return read_study(sources, engines, study_key)
 
     with Reader(folder=settings.run_dir) as reader:
@@ -181,8 +187,8 @@ def _work(worker: Worker, database: Database, listener: Listener, stopped: threa
                 queue.release(database)
             is_interrupted = False
             is_busy = worker.step()
-        except StorageError as error:
-            log.event("storage_failed", code=error.code)
+        except (SetupError, StorageError) as error:
+            log.event("work_interrupted", code=error.code)
             is_interrupted, is_busy = True, False
         if not is_busy:
             listener.wait(_LOOK_S)

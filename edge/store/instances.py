@@ -106,6 +106,18 @@ def attach(database: Database, instance_id: int, attributes: Attributes) -> str:
         return _make_ready(database, study_id)
 
 
+def names_other_patient(database: Database, attributes: Attributes) -> bool:
+    """Whether the study that an object names is here already for another patient.
+
+    A study is of one patient (PS3.3 section A.1.2.2); an image that a slip of the hand put into
+    it would be shown under the wrong name.
+    """
+    query = "SELECT patient_id FROM studies WHERE study_instance_uid = ?"
+    row = database.execute(query, (attributes.study_instance_uid,)).fetchone()
+    known = row["patient_id"] if row else ""
+    return bool(known and attributes.patient_id) and known != attributes.patient_id
+
+
 def quarantine(database: Database, instance_id: int, remark: Remark, attributes: Attributes | None) -> str:
     """Set an object aside, visibly, under a study row of its own; return that row's key.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ from edge import clock
 from edge.config import Settings
 from edge.dicom.image import ParsedImage
 from edge.dicom.reader import Reader
-from edge.errors import StorageError
+from edge.errors import EdgeError, SetupError, StorageError
 from edge.pipeline.reading import SourceImage
 from edge.pipeline.worker import Worker
 from edge.store import instances, queue, studies
@@ -42,8 +42,9 @@ def database(box: Settings) -> Iterator[Database]:
     database.close()
 
 
-def answer(sources: Sequence[SourceImage], study_key: str) -> StudyResult:
+def answer(images: Iterable[SourceImage], study_key: str) -> StudyResult:
     """A reading that finds nothing in the picture it was given."""
+    sources = list(images)
     assert isinstance(sources[0].outcome, ParsedImage)
     return StudyResult(
         study_key=study_key,
@@ -141,7 +142,7 @@ def test_a_study_that_breaks_the_reading_is_failed_and_the_next_is_read(
 ) -> None:
     keys = [receive(box, database, inputs.chest_dicom(tmp_path / f"{number}.dcm")) for number in range(2)]
 
-    def read(sources: Sequence[SourceImage], study_key: str) -> StudyResult:
+    def read(sources: Iterable[SourceImage], study_key: str) -> StudyResult:
         if study_key == keys[0]:
             raise ZeroDivisionError("CANARY")
         return answer(sources, study_key)
@@ -178,6 +179,21 @@ def test_a_conflicting_duplicate_is_set_aside_and_the_first_stays(
     assert first.instance_count == 1
 
 
+def test_an_image_that_names_the_study_of_another_patient_is_set_aside(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path
+) -> None:
+    first = inputs.dx(PatientID="A")
+    others = [inputs.dx(PatientID=patient, StudyInstanceUID=first.StudyInstanceUID) for patient in ("B", "", "A")]
+    saved = [inputs.save(dataset, tmp_path / f"{number}.dcm") for number, dataset in enumerate([first, *others])]
+    keys = [receive(box, database, path) for path in saved]
+    drain(Worker(box, database, reader, answer, lambda number: None))
+    strange = view_of(database, keys[1])
+    assert (strange.state, strange.patient_id) == (State.QUARANTINED, "B")
+    assert strange.reasons[0]["code"] == "other_patient"
+    whole = view_of(database, keys[0])
+    assert (whole.state, whole.patient_id, whole.instance_count) == (State.DONE, "A", 3)
+
+
 def test_an_object_that_came_truncated_is_read_once_it_is_sent_again(
     box: Settings, database: Database, reader: Reader, tmp_path: Path
 ) -> None:
@@ -196,6 +212,25 @@ def test_an_object_that_ended_the_worker_twice_is_set_aside(
         instances.next_arrival(database)
     drain(Worker(box, database, reader, answer, lambda number: None))
     assert view_of(database, key).reasons[0]["code"] == "parser_limit"
+
+
+@pytest.mark.parametrize("error", [StorageError("disk_full"), SetupError("no_reader")])
+def test_a_machine_that_cannot_read_files_is_no_fault_of_the_study(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path, error: EdgeError
+) -> None:
+    class Broken(Reader):
+        def read(self, path: Path) -> ParsedImage:
+            raise error
+
+    key = receive(box, database, inputs.chest_dicom(tmp_path / "a.dcm"))
+    assert Worker(box, database, reader, answer, lambda number: None).step()
+    for _ in range(3):
+        with Broken() as broken, pytest.raises(type(error)):
+            Worker(box, database, broken, answer, lambda number: None).step()
+        queue.release(database)
+        assert view_of(database, key).state is State.READY
+    drain(Worker(box, database, reader, answer, lambda number: None))
+    assert view_of(database, key).state is State.DONE
 
 
 def test_a_full_disk_is_no_fault_of_the_study(

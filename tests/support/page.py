@@ -25,7 +25,7 @@ sys.exit(run(Settings(data_dir=Path(sys.argv[1]), web=WebSettings(port=0))))
 _PATIENCE_S = 30.0
 RIGHT_LUNG = [[100, 80], [100, 280], [700, 280], [700, 80]]
 LEFT_LUNG = [[100, 360], [100, 560], [700, 560], [700, 360]]
-OFF_CENTRE = Remark(code="off_centre", text="The disk is full. Delete or export studies.", severity=Severity.WARN)
+OFF_CENTRE = Remark(code="off_centre", text="The disk is full. Make room on it.", severity=Severity.WARN)
 
 
 def make_result(decision: str | None, group: str = "adult", **probabilities: float | None) -> dict[str, Any]:

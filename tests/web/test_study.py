@@ -128,7 +128,7 @@ def test_quality_remarks_are_shown_with_their_severity(box: Settings, client: Fl
     page = page_of(client, put_finished_study(box, make_result("normal", normal=0.9)))
 
     assert 'class="sign warn"' in page
-    assert "Delete or export studies." in page
+    assert "Make room on it." in page
 
 
 def test_a_remark_that_is_the_reason_is_said_once(box: Settings, client: FlaskClient) -> None:

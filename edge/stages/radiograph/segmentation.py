@@ -1,9 +1,10 @@
-"""Segmentation: right and left lung field, and heart.
+"""Segmentation: right and left lung field.
 
 The network knows two definitions of a lung: the *field*, which leaves out what lies
 behind the heart, and the *full* lung, which includes it. The field is shown and
 measured; the full lung is what the classifier looks at, since disease behind the heart
-counts too.
+counts too. The network's heart is not used: outside the hospital that it was learnt from
+its outline was seen to be wrong.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from edge.stages.radiograph.geometry import Labels, tile
 from edge.stages.stage import Case, Outcome, Stage, replace
 from edge.types import N_, Mask, Remark, Severity
 
-RIGHT, LEFT, HEART, BEHIND_HEART = 1, 2, 3, 4
-NAMES = {RIGHT: "right lung", LEFT: "left lung", HEART: "heart", BEHIND_HEART: "lung behind the heart"}
+RIGHT, LEFT, HIDDEN = 1, 2, 3
+NAMES = {RIGHT: "right lung", LEFT: "left lung", HIDDEN: "lung hidden by heart or diaphragm"}
 _LONGEST_SIDE_PX = 512
 _CONTOUR_TOLERANCE_PX = 0.7
 
@@ -33,16 +34,15 @@ IMPLAUSIBLE_LUNGS = Remark(
 
 
 def read(case: Case, engine: Engine) -> Outcome:
-    """Outline lungs and heart; implausible lungs are said and not handed on."""
+    """Outline the lungs; implausible lungs are said and not handed on."""
     logits = engine.run(tile(case.pixels, engine.card.side)[None])[0]  # (5, S / 2, S / 2)
-    planes = outlines(logits, _size(case.pixels.shape))
-    right, left, heart, full_right, full_left = planes
+    right, left, _heart, full_right, full_left = outlines(logits, _size(case.pixels.shape))
     full = full_right * np.uint8(RIGHT) + full_left * np.uint8(LEFT) * (1 - full_right)
-    values = _values(planes, case)
+    values = _values({"right_lung": right, "left_lung": left}, case)
     fault = _implausible(full, engine.card.thresholds)
     if fault:
         return Outcome(case=case, values={**values, "plausible": False, "fault": fault}, remarks=(IMPLAUSIBLE_LUNGS,))
-    shown = _labels(right, left, heart, full)
+    shown = np.where(right > 0, RIGHT, np.where(left > 0, LEFT, HIDDEN * (full > 0))).astype(np.uint8)
     whole = np.asarray(cv2.resize(shown, case.pixels.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
     return Outcome(
         case=replace(case, lungs=Mask(labels=full, names={RIGHT: "right lung", LEFT: "left lung"})),
@@ -78,13 +78,6 @@ def _largest_part(mask: Labels) -> Labels:
     return np.asarray(cv2.drawContours(largest, contours, -1, 1, cv2.FILLED), np.uint8)
 
 
-def _labels(right: Labels, left: Labels, heart: Labels, full: Labels) -> Labels:
-    labels = np.where(heart > 0, np.where(full > 0, BEHIND_HEART, HEART), 0).astype(np.uint8)
-    labels[right > 0] = RIGHT
-    labels[left > 0] = LEFT
-    return labels
-
-
 def _implausible(full: Labels, limits: Mapping[str, Any]) -> str | None:
     """What is wrong with the lungs, or None.
 
@@ -101,20 +94,19 @@ def _implausible(full: Labels, limits: Mapping[str, Any]) -> str | None:
     return "the lungs are not side by side" if columns[0] >= columns[1] else None
 
 
-def _values(planes: list[Labels], case: Case) -> dict[str, object]:
+def _values(lungs: Mapping[str, Labels], case: Case) -> dict[str, object]:
     height, width = case.pixels.shape
-    scale = (height / planes[0].shape[0], width / planes[0].shape[1])
-    names = ("right_lung", "left_lung", "heart")
     return {
         "image_size_px": [height, width],
         "turned_deg": case.turned_deg,
-        "contours": {name: _contours(plane, scale) for name, plane in zip(names, planes, strict=False)},
-        "area_share": {name: round(float(p.mean()), 4) for name, p in zip(names, planes, strict=False)},
+        "contours": {name: _contours(lung, case.pixels.shape) for name, lung in lungs.items()},
+        "area_share": {name: round(float(lung.mean()), 4) for name, lung in lungs.items()},
     }
 
 
-def _contours(mask: Labels, scale: tuple[float, float]) -> list[list[list[float]]]:
-    """Outlines as (row, column) points in pixels of the upright image."""
+def _contours(mask: Labels, size: tuple[int, ...]) -> list[list[list[float]]]:
+    """Outlines as (row, column) points in pixels of the upright image, whose height and width are ``size``."""
+    scale = (size[0] / mask.shape[0], size[1] / mask.shape[1])
     found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     lines = (cv2.approxPolyDP(line, _CONTOUR_TOLERANCE_PX, closed=True)[:, 0] for line in found)
     return [[[round(y * scale[0], 1), round(x * scale[1], 1)] for x, y in line.tolist()] for line in lines]
