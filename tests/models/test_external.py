@@ -1,0 +1,126 @@
+"""The shipped models on images of other hospitals: floors that a broken preprocessing falls through.
+
+The figures themselves stand in the cards; samples here are small and fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.engines.engine import Engine
+from edge.stages.radiograph import quality
+from edge.stages.radiograph.geometry import tile
+from edge.stages.radiograph.segmentation import outlines
+from edge.stages.stage import first_case
+from edge.types import Radiograph, Severity
+from models.evaluation import readings
+from models.evaluation.figures import auc
+from models.training import data, outsiders
+from tests.support.public_data import ROOT, needs_public_data
+
+pytestmark = needs_public_data
+_T = TypeVar("_T")
+
+
+@pytest.fixture(scope="module")
+def engines() -> dict[str, Engine]:
+    return readings.engines()
+
+
+@pytest.fixture(scope="module")
+def external() -> list[data.Row]:
+    return [row for row in readings.rows(ROOT) if row.split == "external"]
+
+
+def sample(found: Sequence[_T], count: int) -> list[_T]:
+    """So many of them, spread evenly: always the same ones."""
+    assert len(found) >= count
+    return [found[i * len(found) // count] for i in range(count)]
+
+
+def is_refused(grey: data.Grey, engine: Engine) -> bool:
+    outcome = quality.read(first_case(Radiograph(pixels=data.to_unit(grey))), engine)
+    return any(remark.severity is Severity.STOP for remark in outcome.remarks)
+
+
+def refused_share(images: Sequence[data.Grey], engine: Engine) -> float:
+    return float(np.mean([is_refused(image, engine) for image in images]))
+
+
+def test_frontal_radiographs_of_other_hospitals_are_accepted(
+    engines: dict[str, Engine], external: list[data.Row]
+) -> None:
+    unseen = [row for row in external if row.source in ("Hannover", "NIH")]
+    images = [data.pixels(ROOT, row) for row in sample(unseen, 40)]
+    assert refused_share(images, engines["frontal_gate"]) <= 0.05
+
+
+@pytest.mark.parametrize("kind", ["lateral", "ct_figure"])
+def test_lateral_views_and_figures_of_held_out_patients_are_refused(engines: dict[str, Engine], kind: str) -> None:
+    images = outsiders.gate_figures(ROOT, kind, held_out=True)
+    assert refused_share(images, engines["frontal_gate"]) >= 0.95
+
+
+def test_slices_of_held_out_patients_are_refused(engines: dict[str, Engine]) -> None:
+    assert refused_share(outsiders.ct_slices(ROOT, "test", most=40), engines["frontal_gate"]) >= 0.95
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_turned_radiographs_of_other_hospitals_are_set_upright(
+    engines: dict[str, Engine], external: list[data.Row], turns: int
+) -> None:
+    rows = sample([row for row in external if row.source in ("Hannover", "NIH")], 20)
+    images = (np.rot90(data.to_unit(data.pixels(ROOT, row)), turns).copy() for row in rows)
+    asked = (quality.read(first_case(Radiograph(pixels=image)), engines["frontal_gate"]) for image in images)
+    assert np.mean([outcome.case.turned_deg == 90 * turns for outcome in asked]) >= 0.8
+
+
+def test_lungs_of_another_hospital_are_outlined(engines: dict[str, Engine], external: list[data.Row]) -> None:
+    engine = engines["lung_field"]
+    rows = sample([row for row in external if row.source == "Cohen" and row.mask], 20)
+    assert np.mean([dice(row, engine) for row in rows]) >= 0.88
+
+
+def dice(row: data.Row, engine: Engine) -> float:
+    """Overlap of the full lungs with the mask, twice their intersection over their sum (Dice 1945)."""
+    grey, true = data.pixels(ROOT, row), np.isin(data.mask(ROOT, row), (1, 2, 4))
+    logits = engine.run(tile(data.to_unit(grey), engine.card.side)[None])[0]
+    planes = dict(zip(engine.card.outputs, outlines(logits, grey.shape), strict=True))
+    found = planes["right_full"] | planes["left_full"]
+    if found.shape != true.shape:
+        found = np.asarray(cv2.resize(found, true.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+    return float(2 * (found.astype(bool) & true).sum() / (found.astype(bool).sum() + true.sum()))
+
+
+def test_pneumonia_is_told_from_normal_on_images_not_trained_on(
+    engines: dict[str, Engine], external: list[data.Row]
+) -> None:
+    nih = [row for row in external if row.source == "NIH" and not row.note.endswith(":Normal")]
+    normal = [row for row in external if row.source == "NIH" and row.label == "normal"]
+    ill = [row for row in nih if row.label == "pneumonia_unspecified"]
+    read = list(made(sample(normal, 30) + sample(ill, 30), engines))
+    positive = np.array([reading.row.label != "normal" for reading in read])
+    scores = np.array([1 - reading.known.probabilities["normal"] for reading in read if reading.known])
+    assert auc(scores, positive) >= 0.65
+
+
+def made(rows: list[data.Row], engines: dict[str, Engine]) -> Iterator[readings.Reading]:
+    """Readings of the rows that the gate let pass."""
+    return (reading for reading in readings.read(ROOT, rows, engines) if reading.accepted)
+
+
+def test_a_real_leg_is_no_chest_and_a_real_chest_is_one(engines: dict[str, Engine]) -> None:
+    from edge.dicom.reader import Reader
+    from tests.support import inputs
+
+    with Reader() as reader:
+        for name, expected in (("RG1_UNCR.dcm", False), ("RG3_UNCR.dcm", True)):
+            path: Path = inputs.example(name)
+            outcome = quality.read(first_case(reader.read(path).radiograph), engines["frontal_gate"])
+            assert any(remark.severity is Severity.STOP for remark in outcome.remarks) is expected, name
