@@ -109,7 +109,12 @@ def _contours(mask: Labels, size: tuple[int, ...]) -> list[list[list[float]]]:
     scale = (size[0] / mask.shape[0], size[1] / mask.shape[1])
     found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     lines = (cv2.approxPolyDP(line, _CONTOUR_TOLERANCE_PX, closed=True)[:, 0] for line in found)
-    return [[[round(y * scale[0], 1), round(x * scale[1], 1)] for x, y in line.tolist()] for line in lines]
+    return [[_scaled(y, x, scale) for x, y in line.tolist()] for line in lines]
+
+
+def _scaled(row: int, column: int, scale: tuple[float, float]) -> list[float]:
+    """Middle of a pixel of the working image, in pixels of the source."""
+    return [round((row + 0.5) * scale[0] - 0.5, 1), round((column + 0.5) * scale[1] - 0.5, 1)]
 
 
 STAGE = Stage(name="segmentation", model="lung_field", read=read)

@@ -49,7 +49,7 @@ def test_each_lung_lies_where_the_network_saw_it(size: tuple[int, int]) -> None:
     assert (labels.shape, labels.dtype) == (size, np.uint8)
     height, width = size
     right, left, heart = (labels[int(height * y), int(width * x)] for y, x in ((0.4, 0.25), (0.4, 0.75), (0.6, 0.5)))
-    assert (right, left, heart) == (1, 2, 3)
+    assert (right, left, heart) == (1, 2, 0)
     assert labels[0, 0] == labels[height // 10, width // 2] == 0
     assert (labels == 1).mean() == pytest.approx(20 * 9 / 32**2, rel=0.06)
 
@@ -58,8 +58,7 @@ def test_labels_have_names() -> None:
     assert outline(TWO_LUNGS).masks["lungs"].names == {
         1: "right lung",
         2: "left lung",
-        3: "heart",
-        4: "lung behind the heart",
+        3: "lung hidden by heart or diaphragm",
     }
 
 
@@ -85,13 +84,13 @@ def test_contours_and_labels_agree() -> None:
         np.abs(
             np.array(bounds(contours["left_lung"][0])) - [rows.min(), columns.min(), rows.max(), columns.max()]
         ).max()
-        <= 1
+        <= 900 / 512  # a pixel of the image that outlines are drawn on
     )
 
 
 def test_shares_of_the_image_are_told() -> None:
     assert outline(TWO_LUNGS).values["area_share"] == pytest.approx(
-        {"right_lung": 20 * 9 / 32**2, "left_lung": 20 * 9 / 32**2, "heart": 8 * 8 / 32**2}, rel=0.1
+        {"right_lung": 20 * 9 / 32**2, "left_lung": 20 * 9 / 32**2}, rel=0.1
     )
 
 
@@ -113,8 +112,8 @@ def test_the_classifier_gets_the_lungs_with_the_part_behind_the_heart() -> None:
     assert lungs is not None
     assert set(np.unique(lungs.labels)) == {0, 1, 2}
     assert lungs.labels[200, 160] == 2
-    assert outcome.masks["lungs"].labels[200, 160] == 4
-    assert outcome.masks["lungs"].labels[100, 160] == 0, "not the heart, and not the field"
+    assert outcome.masks["lungs"].labels[200, 160] == 3
+    assert outcome.masks["lungs"].labels[30, 160] == 0
 
 
 def test_where_both_full_lungs_claim_a_pixel_one_of_them_gets_it() -> None:
@@ -172,7 +171,7 @@ def test_limits_are_those_of_the_model() -> None:
 
 
 def test_an_answer_without_any_lung_has_empty_outlines() -> None:
-    assert outline(planes_without(0, 1, 2, 3, 4)).values["contours"] == {"right_lung": [], "left_lung": [], "heart": []}
+    assert outline(planes_without(0, 1, 2, 3, 4)).values["contours"] == {"right_lung": [], "left_lung": []}
 
 
 def test_the_network_sees_a_square_of_stretched_greys() -> None:
