@@ -38,7 +38,7 @@ class Reading:
     unknown: classification.Claim | None
 
 
-def engines(folder: Path | None = None) -> dict[str, Engine]:
+def engines(folder: Path | None = None, settings: Settings | None = None) -> dict[str, Engine]:
     """Every shipped engine, or those registered in another folder.
 
     Raises
@@ -46,7 +46,7 @@ def engines(folder: Path | None = None) -> dict[str, Engine]:
     ModelError
         Where one of them must not be used.
     """
-    loaded: Engines = load_engines(Settings(), folder)
+    loaded: Engines = load_engines(settings or Settings(), folder)
     for engine in loaded.values():
         if isinstance(engine, Exception):
             raise engine

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 
 from edge import clock
-from edge.config import Settings
+from edge.config import EngineSettings, Settings
 from edge.dicom.reader import Reader
 from edge.engines import registry
 from edge.engines.engine import Engine
@@ -34,12 +34,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=30)
     parser.add_argument("--file", type=Path, default=None, help="a DICOM file instead of RG1")
+    parser.add_argument("--threads", type=int, default=Settings().engine.threads, help="of each network")
     given = parser.parse_args()
     path = given.file or _example()
     with Reader() as reader:
         radiograph = reader.read(path).radiograph
-        times = _measure(lambda: reader.read(path).radiograph, radiograph, given.repeat)
-    _print(times, radiograph)
+        times = _measure(lambda: reader.read(path).radiograph, radiograph, given.repeat, given.threads)
+    _print(times, radiograph, given.threads)
 
 
 def _example() -> Path:
@@ -48,9 +49,11 @@ def _example() -> Path:
     return Path(data_store.__file__).parent / "data" / "RG1_UNCR.dcm"
 
 
-def _measure(read: Callable[[], Radiograph], radiograph: Radiograph, repeat: int) -> dict[str, list[float]]:
-    int8 = engines()
-    fp32 = {name: _exact(engine) for name, engine in int8.items()}
+def _measure(
+    read: Callable[[], Radiograph], radiograph: Radiograph, repeat: int, threads: int
+) -> dict[str, list[float]]:
+    int8 = engines(settings=Settings(engine=EngineSettings(threads=threads)))
+    fp32 = {name: _exact(engine, threads) for name, engine in int8.items()}
     times: dict[str, list[float]] = {}
     for turn in range(repeat + 2):
         kept = times if turn >= 2 else {}  # the first turns warm up
@@ -75,7 +78,7 @@ def _network_s(engine: Engine) -> float:
     return clock.monotonic() - started
 
 
-def _exact(engine: Engine) -> Engine:
+def _exact(engine: Engine, threads: int) -> Engine:
     """The same network in floating point: activations unquantized, weights as they are."""
     proto = onnx.load_model_from_string(registry.verified_bytes(engine.card))
     source = {n.output[0]: n.input[0] for n in proto.graph.node if n.op_type == "QuantizeLinear"}
@@ -92,13 +95,13 @@ def _exact(engine: Engine) -> Engine:
     proto.graph.node.extend(kept)
     for output, name in zip(proto.graph.output, outputs, strict=True):
         output.name = name
-    return OrtEngine(engine.card, proto.SerializeToString(), Settings().engine.threads)
+    return OrtEngine(engine.card, proto.SerializeToString(), threads)
 
 
-def _print(times: dict[str, list[float]], radiograph: Radiograph) -> None:
+def _print(times: dict[str, list[float]], radiograph: Radiograph, threads: int) -> None:
     rows, columns = radiograph.pixels.shape
     out = sys.stdout
-    out.write(f"radiograph of {columns} x {rows} pixels, {Settings().engine.threads} threads\n")
+    out.write(f"radiograph of {columns} x {rows} pixels, {threads} threads\n")
     out.write(f"{'':36}{'median ms':>10}{'p95 ms':>10}\n")
     for name, values in times.items():
         out.write(f"{name:36}{1000 * np.median(values):10.1f}{1000 * np.quantile(values, 0.95):10.1f}\n")
