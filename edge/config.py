@@ -23,8 +23,12 @@ else:
 _T = TypeVar("_T")
 
 
-def _setting(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+LANGUAGES = ("en", "fr")
+_PORTS = range(65536)
+
+
+def _setting(default: Any, help: str, allowed: range | tuple[str, ...] | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "allowed": allowed})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,24 +37,26 @@ class DicomSettings:
 
     ae_title: str = _setting("CHESTEDGE", "AE title that the modality calls (1 to 16 characters)")
     host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for every network")
-    port: int = _setting(11112, "TCP port of the receiver; 0 takes any free one")
-    max_associations: int = _setting(16, "associations served at once; beyond them a sender is told to retry")
+    port: int = _setting(11112, "TCP port of the receiver; 0 takes any free one", _PORTS)
+    max_associations: int = _setting(
+        16, "associations served at once; beyond them a sender is told to retry", range(1, 1001)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSettings:
     """The page."""
 
-    port: int = _setting(8042, "TCP port of the page on the loopback address; 0 takes any free one")
-    threads: int = _setting(16, "requests served at once; each open page holds one")
-    language: str = _setting("en", "language where the browser asks for none that the box has")
+    port: int = _setting(8042, "TCP port of the page on the loopback address; 0 takes any free one", _PORTS)
+    threads: int = _setting(16, "requests served at once; each open page holds one", range(8, 1001))
+    language: str = _setting("en", "language where the browser asks for none that the box has", LANGUAGES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """How the networks are run."""
 
-    threads: int = _setting(2, "processor threads for a network; 0 lets the runtime choose")
+    threads: int = _setting(2, "processor threads for a network; 0 lets the runtime choose", range(1025))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +100,7 @@ def load(path: Path | None) -> Settings:
     Raises
     ------
     SetupError
-        For a missing file, wrong syntax, an unknown key, or a value of the wrong type.
+        For a file that cannot be read, wrong syntax, an unknown key, or a value that cannot be.
     """
     if path is None:
         return Settings()
@@ -102,6 +108,8 @@ def load(path: Path | None) -> Settings:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SetupError("file_not_found", path=path) from error
+    except OSError as error:
+        raise SetupError("unreadable_config", path=path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SetupError("config_syntax", path=path, problem=error) from error
     return _build(Settings, given, path, prefix="")
@@ -118,7 +126,7 @@ def from_json(text: str) -> Settings:
     Raises
     ------
     SetupError
-        For an unknown key or a value of the wrong type.
+        For an unknown key or a value that cannot be.
     """
     return _build(Settings, json.loads(text), Path("settings.json"), prefix="")
 
@@ -128,21 +136,29 @@ def _build(kind: type[_T], given: dict[str, Any], path: Path, prefix: str) -> _T
     for name in given:
         if name not in known:
             raise SetupError("unknown_setting", name=prefix + name, path=path)
-    values = {name: _value(known[name].default, value, path, prefix + name) for name, value in given.items()}
+    values = {name: _value(known[name], value, path, prefix + name) for name, value in given.items()}
     return kind(**values)
 
 
-def _value(default: Any, value: Any, path: Path, name: str) -> Any:
+def _value(setting: dataclasses.Field[Any], value: Any, path: Path, name: str) -> Any:
+    default = setting.default
     if dataclasses.is_dataclass(default):
         if not isinstance(value, dict):
             raise SetupError("bad_setting", name=name, expected="a table", value=value)
         return _build(type(default), value, path, prefix=f"{name}.")
     if isinstance(default, Path):
         return Path(_typed(str, value, name))
-    return _typed(type(default), value, name)
+    return _among(setting.metadata["allowed"], _typed(type(default), value, name), name)
 
 
 def _typed(kind: type[_T], value: Any, name: str) -> _T:
     if type(value) is not kind:
         raise SetupError("bad_setting", name=name, expected=kind.__name__, value=value)
+    return value
+
+
+def _among(allowed: range | tuple[str, ...] | None, value: Any, name: str) -> Any:
+    if allowed is not None and value not in allowed:
+        listed = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else " or ".join(allowed)
+        raise SetupError("bad_setting", name=name, expected=listed, value=value)
     return value

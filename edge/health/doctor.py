@@ -30,7 +30,6 @@ _PYTHON = (3, 10)
 _SQLITE = (3, 35, 0)  # RETURNING
 _FREE_BYTES = 2 * 1024**3
 _LOOPBACK = "127.0.0.1"
-_LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +174,6 @@ def _port(what: str, setting: str, host: str, port: int, running: bool) -> Findi
     place = f"{what} port {port} on {host}"
     if running:
         return Finding(True, f"{place}: the box is running")
-    if not 0 <= port <= _LAST_PORT:
-        return Finding(False, f"{place} does not exist. Choose 1 to {_LAST_PORT} (setting {setting}).")
     try:
         _bind_once(host, port)
     except OSError as error:

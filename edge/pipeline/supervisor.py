@@ -181,12 +181,13 @@ def _free_port(bound: ExitStack, host: str, port: int) -> int:
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         probe.bind((host, port))
-    except (OSError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno in {errno.EADDRINUSE, errno.EACCES}:
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
             raise SetupError("port_in_use", port=port) from error
-        raise SetupError(
-            "bad_setting", name="dicom.host and port", expected="an address of this machine", value=f"{host}:{port}"
-        ) from error
+        if error.errno == errno.EACCES:
+            raise SetupError("port_forbidden", port=port) from error
+        expected = "an address of this machine"
+        raise SetupError("bad_setting", name="dicom.host", expected=expected, value=host) from error
     return int(probe.getsockname()[1])
 
 

@@ -81,13 +81,9 @@ def test_ports_are_expected_to_be_taken_while_the_box_itself_runs(settings: Sett
     assert len(_problems(settings)) == 1
 
 
-@pytest.mark.parametrize(
-    ("host", "port", "advice"),
-    [("127.0.0.1", 70000, "does not exist"), ("192.0.2.1", 0, "not an address of this machine")],
-)
-def test_an_impossible_address_is_a_problem(settings: Settings, host: str, port: int, advice: str) -> None:
-    (problem,) = _problems(replace(settings, dicom=DicomSettings(host=host, port=port)))
-    assert advice in problem
+def test_an_impossible_address_is_a_problem(settings: Settings) -> None:
+    (problem,) = _problems(replace(settings, dicom=DicomSettings(host="192.0.2.1", port=0)))
+    assert "not an address of this machine" in problem
 
 
 def test_a_data_directory_below_a_file_is_a_problem(tmp_path: Path, settings: Settings) -> None:

@@ -184,7 +184,7 @@ def test_a_port_of_another_program_is_named(settings: Settings, door: str) -> No
     [
         (DicomSettings(port=0, ae_title="LONGER THAN SIXTEEN"), "dicom.ae_title"),
         (DicomSettings(port=0, host="203.0.113.7"), "dicom.host"),
-        (DicomSettings(port=99999), "dicom.host"),
+        (DicomSettings(port=99999), "dicom.port"),
     ],
 )
 def test_impossible_settings_are_named(settings: Settings, dicom: DicomSettings, expected: str) -> None:

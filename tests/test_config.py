@@ -1,0 +1,70 @@
+"""Settings: what is misspelt or cannot be is an error that names itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge import config
+from edge.config import DicomSettings, EngineSettings, Settings, WebSettings
+from edge.errors import SetupError
+from edge.web.languages import LANGUAGES
+
+
+def loaded(folder: Path, text: str) -> Settings:
+    path = folder / "clinic.toml"
+    path.write_text(text, encoding="utf-8")
+    return config.load(path)
+
+
+def test_without_a_file_there_are_the_defaults() -> None:
+    assert config.load(None) == Settings()
+
+
+def test_what_a_file_leaves_out_keeps_its_default(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, 'data_dir = "/srv/box"\n[dicom]\nport = 104\n[web]\nlanguage = "fr"\n')
+    assert settings == Settings(
+        data_dir=Path("/srv/box"), dicom=DicomSettings(port=104), web=WebSettings(language="fr")
+    )
+
+
+def test_settings_survive_their_way_to_a_process() -> None:
+    settings = Settings(data_dir=Path("/srv/box"), dicom=DicomSettings(ae_title="X"), engine=EngineSettings(threads=1))
+    assert config.from_json(config.to_json(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ('data_dri = "x"', "unknown_setting", "data_dri"),
+        ("[dicom]\nprot = 104", "unknown_setting", "dicom.prot"),
+        ("[dicm]\nport = 104", "unknown_setting", "dicm"),
+        ("dicom = 104", "bad_setting", "dicom should be a table"),
+        ('[dicom]\nport = "104"', "bad_setting", "dicom.port should be int"),
+        ("[dicom]\nport = true", "bad_setting", "dicom.port should be int"),
+        ("[dicom]\nport = 65536", "bad_setting", "dicom.port should be 0 to 65535, but it is 65536"),
+        ("[dicom]\nmax_associations = 0", "bad_setting", "dicom.max_associations"),
+        ("[web]\nport = -1", "bad_setting", "web.port"),
+        ("[web]\nthreads = 1", "bad_setting", "web.threads should be 8 to"),
+        ('[web]\nlanguage = "de"', "bad_setting", "web.language should be en or fr, but it is de"),
+        ("[engine]\nthreads = -1", "bad_setting", "engine.threads"),
+        ("data_dir = ", "config_syntax", "not valid TOML"),
+    ],
+)
+def test_what_cannot_be_is_named(tmp_path: Path, text: str, code: str, words: str) -> None:
+    with pytest.raises(SetupError) as caught:
+        loaded(tmp_path, text)
+    assert caught.value.code == code
+    assert words in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_is_a_folder_is_named(tmp_path: Path) -> None:
+    for path, code in ((tmp_path / "absent.toml", "file_not_found"), (tmp_path, "unreadable_config")):
+        with pytest.raises(SetupError) as caught:
+            config.load(path)
+        assert caught.value.code == code
+
+
+def test_the_page_has_every_language_that_may_be_set() -> None:
+    assert tuple(LANGUAGES) == config.LANGUAGES
