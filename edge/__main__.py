@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from edge.errors import EdgeError, ModelError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0 done, 1 not done, 2 wrong usage or setup."""
+    """Run one command and return its exit status: 0 done, 1 not done, 2 wrong usage or setup, 130 Ctrl-C."""
     given = _parser().parse_args(arguments)
     log.silence_libraries()
     try:
@@ -21,6 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EdgeError as error:
         print(f"chest-edge: {error.text % error.values}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130  # as a shell tells of a command that Ctrl-C ended
+    except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

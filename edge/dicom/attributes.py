@@ -56,14 +56,23 @@ def pixel_spacing_mm(dataset: Dataset) -> SpacingMm | None:
 
 def age_years(dataset: Dataset) -> float | None:
     """Age from PatientAge (PS3.5, VR AS), else from the birth date and the date of the study; None where unknown."""
-    stated = text(dataset, "PatientAge")
-    if len(stated) == 4 and stated[:3].isdecimal() and stated[3] in _DAYS_PER_AGE_UNIT:
-        return int(stated[:3]) * _DAYS_PER_AGE_UNIT[stated[3]] / _DAYS_PER_YEAR
+    stated = _stated_age_years(text(dataset, "PatientAge"))
+    if stated is not None:
+        return stated
     born, taken = _date(dataset, "PatientBirthDate"), _date(dataset, "StudyDate")
     if born is None or taken is None:
         return None
     years = (taken - born).days / _DAYS_PER_YEAR
     return years if 0 <= years <= _MAX_AGE_YEARS else None
+
+
+def _stated_age_years(stated: str) -> float | None:
+    if stated == "000Y":  # what takes names out of headers writes this too; an infant's age is told in months
+        return None
+    if len(stated) != 4 or not stated[:3].isdecimal() or stated[3] not in _DAYS_PER_AGE_UNIT:
+        return None
+    years = int(stated[:3]) * _DAYS_PER_AGE_UNIT[stated[3]] / _DAYS_PER_YEAR
+    return years if years <= _MAX_AGE_YEARS else None
 
 
 def text(dataset: Dataset, keyword: str) -> str:

@@ -65,7 +65,7 @@ def _entries(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         entries = tomllib.loads((folder / "registry.toml").read_text(encoding="utf-8"))["models"]
         return {name: dict(entry) for name, entry in entries.items()}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:  # not UTF-8 or TOML: ValueError too
         raise ModelError("registry_broken") from error
 
 
@@ -86,7 +86,7 @@ def _card(folder: Path, name: str, entry: dict[str, Any]) -> ModelCard:
             outputs=tuple(entry["outputs"]),
             thresholds=thresholds,
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ModelError("registry_broken") from error
 
 

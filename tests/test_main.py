@@ -1,0 +1,43 @@
+"""The command as a whole: how it ends when somebody has seen enough."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from tests.support import inputs
+from tests.support.box import WAIT_S, eventually
+
+
+def analyzing(folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "edge", "analyze", "--json", str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_ctrl_c_ends_a_reading_without_a_traceback(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "never ending")
+    with analyzing(tmp_path) as process:
+        eventually(lambda: psutil.Process(process.pid).children())
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, output, errors) == (130, "", "")
+
+
+def test_a_reader_of_the_output_that_leaves_early_causes_no_traceback(tmp_path: Path) -> None:
+    for number in range(3):
+        inputs.text_file(tmp_path / f"{number}.txt")
+    with analyzing(tmp_path) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+def test_wrong_usage_has_an_exit_status_of_its_own() -> None:
+    command = [sys.executable, "-m", "edge", "analyze"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 2
