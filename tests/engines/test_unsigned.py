@@ -138,7 +138,9 @@ def test_both_end_at_the_same_highest_value() -> None:
     narrow = {"narrow": np.full((), 0.01, np.float32), "zero": np.zeros((), np.int8)}
     signed = chain_model(*nodes, constants=narrow, output="b")
     assert exact(signed).max() == pytest.approx(1.27)
-    assert exact(with_unsigned_activations(signed)).max() == pytest.approx(1.27)
+    unsigned = with_unsigned_activations(signed)
+    assert zero_points(unsigned) == [0]
+    assert exact(unsigned).max() == pytest.approx(1.27)
 
 
 def test_a_whole_network_answers_alike() -> None:
