@@ -133,6 +133,16 @@ class Remark:
     severity: Severity = Severity.INFO
     values: Mapping[str, str] = field(default_factory=dict)
 
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in a result and in the store: English with its values filled in, and what to translate."""
+        return {
+            "code": self.code,
+            "severity": self.severity.value,
+            "text": self.text % self.values,
+            "message": self.text,
+            "values": dict(self.values),
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.types import Remark, Severity, StageResult, StageStatus, State, StudyResult
+from edge.types import Remark, StageResult, StageStatus, State, StudyResult
 
 SCHEMA = "chest-edge/result/1"
 DISCLAIMER = "Research use, not a medical device."
@@ -25,8 +25,8 @@ def to_json(result: StudyResult) -> dict[str, Any]:
         "study_instance_uid": result.study_instance_uid,
         "modality": result.modality,
         "state": result.state.value,
-        "reasons": [_remark(remark) for remark in result.reasons],
-        "quality": [_remark(remark) for remark in _all_remarks(result)],
+        "reasons": [remark.as_json() for remark in result.reasons],
+        "quality": [remark.as_json() for remark in _all_remarks(result)],
         "classification": None if is_refused else _values(stages.get("classification")),
         "segmentation": None if is_refused else _values(stages.get("segmentation")),
         "findings": [],
@@ -39,16 +39,6 @@ def to_json(result: StudyResult) -> dict[str, Any]:
 
 def _all_remarks(result: StudyResult) -> tuple[Remark, ...]:
     return (*(remark for stage in result.stages for remark in stage.remarks), *result.remarks)
-
-
-def _remark(remark: Remark) -> dict[str, Any]:
-    return {
-        "code": remark.code,
-        "severity": Severity(remark.severity).value,
-        "text": remark.text % remark.values,
-        "message": remark.text,
-        "values": dict(remark.values),
-    }
 
 
 def _values(stage: StageResult | None) -> dict[str, Any] | None:

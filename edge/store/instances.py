@@ -11,7 +11,6 @@ import secrets
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from sqlite_utils import Database
 
@@ -125,7 +124,7 @@ def quarantine(database: Database, instance_id: int, remark: Remark, attributes:
     ----------
     attributes : what its header says, where it could be read.
     """
-    reason = reason_json(remark)
+    reason = remark.as_json()
     with writing(database):
         database.execute(
             "UPDATE instances SET state = 'quarantined', reason = ? WHERE id = ?", (json.dumps(reason), instance_id)
@@ -138,17 +137,6 @@ def quarantine(database: Database, instance_id: int, remark: Remark, attributes:
             (json.dumps([reason]), study_id),
         ).fetchone()
         return str(row["study_key"])
-
-
-def reason_json(remark: Remark) -> dict[str, Any]:
-    """A remark as the entry of ``reasons`` that results carry: filled-in English and its message to translate."""
-    return {
-        "code": remark.code,
-        "severity": remark.severity.value,
-        "text": remark.text % dict(remark.values),
-        "message": remark.text,
-        "values": dict(remark.values),
-    }
 
 
 def _same_content(database: Database, instance: Instance) -> Receipt | None:

@@ -17,7 +17,6 @@ from sqlite_utils import Database
 
 from edge.errors import ReadingError
 from edge.store.database import writing
-from edge.store.instances import reason_json
 from edge.types import Remark, State
 
 MAX_ATTEMPTS = 2
@@ -103,7 +102,7 @@ def fail(database: Database, study_id: int, remark: Remark, completed_at: dateti
     with writing(database):
         database.execute(
             "UPDATE studies SET state = 'failed', decision = NULL, reasons = ?, completed_at = ? WHERE id = ?",
-            (json.dumps([reason_json(remark)]), completed_at.isoformat(), study_id),
+            (json.dumps([remark.as_json()]), completed_at.isoformat(), study_id),
         )
 
 

@@ -8,7 +8,7 @@ from edge.config import Settings
 from edge.errors import UnreadableError
 from edge.types import State
 from tests.browser.conftest import Open
-from tests.support.page import make_reason, make_result
+from tests.support.page import make_result
 from tests.support.studies import put_finished_study, put_quarantined
 
 ALIKE = {
@@ -37,7 +37,7 @@ def texts(page: Page, address: str) -> set[str]:
 
 
 def test_no_english_is_left_on_a_french_page(box: Settings, address: str, open_page: Open) -> None:
-    refused = [make_reason(UnreadableError("multi_frame", frames=12).remark())]
+    refused = [UnreadableError("multi_frame", frames=12).remark().as_json()]
     everything = dict.fromkeys(
         ("normal", "bacterial", "viral", "covid19", "other_pneumonia", "tuberculosis", "other"), 0.1
     )

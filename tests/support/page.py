@@ -36,7 +36,7 @@ def make_result(decision: str | None, group: str = "adult", **probabilities: flo
     return {
         "schema": "chest-edge/result/1",
         "state": "done" if read else "no_result",
-        "quality": [make_reason(OFF_CENTRE)] if read else [],
+        "quality": [OFF_CENTRE.as_json()] if read else [],
         "classification": classification if read else None,
         "segmentation": {"contours": contours, "image_size_px": [800, 640], "turned_deg": 0} if read else None,
         "stages": [
@@ -44,17 +44,6 @@ def make_result(decision: str | None, group: str = "adult", **probabilities: flo
             _stage("segmentation", "ok" if read else "skipped", "lung_field" if read else None),
             _stage("classification", "ok" if read else "skipped", "pneumonia" if read else None),
         ],
-    }
-
-
-def make_reason(remark: Remark) -> dict[str, Any]:
-    """A remark as it stands in a result."""
-    return {
-        "code": remark.code,
-        "severity": remark.severity.value,
-        "text": remark.text % remark.values,
-        "message": remark.text,
-        "values": dict(remark.values),
     }
 
 

@@ -10,7 +10,7 @@ from edge.errors import SetupError, UnreadableError
 from edge.types import State
 from edge.web.app import create_app
 from edge.web.languages import percent, say
-from tests.support.page import make_reason, make_result
+from tests.support.page import make_result
 from tests.support.studies import put_finished_study, put_quarantined
 
 FRENCH = {"Accept-Language": "fr-CA, fr;q=0.9, en;q=0.5"}
@@ -61,7 +61,7 @@ def test_reasons_are_translated_with_their_values(client: FlaskClient, box: Sett
 
 def test_a_reason_keeps_hostile_values_inert(client: FlaskClient, box: Settings) -> None:
     remark = UnreadableError("unsupported_object", modality="<b>%(x)s</b>").remark()
-    put_finished_study(box, make_result(None), reasons=[make_reason(remark)], state=State.NO_RESULT)
+    put_finished_study(box, make_result(None), reasons=[remark.as_json()], state=State.NO_RESULT)
 
     assert "&lt;b&gt;%(x)s&lt;/b&gt;" in client.get("/", headers=FRENCH).text
 

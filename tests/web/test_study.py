@@ -11,10 +11,10 @@ from edge.errors import ReadingError, UnreadableError
 from edge.store import queue
 from edge.store.database import connect
 from edge.types import Remark, State
-from tests.support.page import make_reason, make_result
+from tests.support.page import make_result
 from tests.support.studies import put_finished_study, put_quarantined, put_ready_study
 
-REASON = make_reason(Remark(code="reason", text="Not a frontal chest radiograph."))
+REASON = Remark(code="reason", text="Not a frontal chest radiograph.").as_json()
 NOBODY = "0" * 32
 
 

@@ -6,10 +6,10 @@ from edge.config import Settings
 from edge.errors import UnreadableError
 from edge.store.database import connect
 from edge.types import N_, Remark, State
-from tests.support.page import make_reason, make_result
+from tests.support.page import make_result
 from tests.support.studies import put_finished_study, put_quarantined, put_ready_study
 
-NOT_CHEST = make_reason(Remark(code="not_chest", text=N_("Not a frontal chest radiograph.")))
+NOT_CHEST = Remark(code="not_chest", text=N_("Not a frontal chest radiograph.")).as_json()
 
 
 def rows(client: FlaskClient) -> str:
