@@ -18,7 +18,6 @@ NAMES: Mapping[str, str] = MappingProxyType(
     {
         "right_lung": N_("Right lung"),
         "left_lung": N_("Left lung"),
-        "heart": N_("Heart"),
     }
 )
 

@@ -16,9 +16,11 @@ import pytest
 
 from edge.__main__ import _parser
 from edge.config import Settings
-from edge.errors import UnreadableError
+from edge.errors import ModelError, ReadingError, UnreadableError
+from edge.pipeline import reading
 from edge.pipeline.schema import to_json
-from edge.types import StageResult, StageStatus, State, StudyResult
+from edge.stages.radiograph import classification, quality, segmentation
+from edge.types import Remark, StageResult, StageStatus, State, StudyResult
 from tests.house import source
 from tests.house.source import ROOT
 
@@ -27,6 +29,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+REMARKING = (quality, segmentation, classification, reading)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -62,6 +65,15 @@ def test_every_code_of_an_unreadable_file_is_explained() -> None:
     explained = (ROOT / "docs" / "result.md").read_text(encoding="utf-8")
     missing = [code for code in UnreadableError.texts if f"| `{code}` |" not in explained]
     assert missing == []
+
+
+def test_every_remark_is_explained_with_its_severity() -> None:
+    explained = (ROOT / "docs" / "result.md").read_text(encoding="utf-8")
+    found = [value for module in REMARKING for value in vars(module).values() if isinstance(value, Remark)]
+    assert len(found) > 8
+    assert [r.code for r in found if f"| `{r.code}` | {r.severity.value} |" not in explained] == []
+    errors = {*ReadingError.texts, *ModelError.texts}
+    assert [code for code in errors if f"`{code}`" not in explained] == []
 
 
 def test_every_key_of_a_result_is_explained() -> None:

@@ -32,7 +32,7 @@ def make_result(decision: str | None, group: str = "adult", **probabilities: flo
     """A ``chest-edge/result/1`` object; without a decision the image was refused."""
     classification = {"group": group, "probabilities": probabilities, "set": [], "decision": decision}
     read = decision is not None
-    contours = {"right_lung": [RIGHT_LUNG], "left_lung": [LEFT_LUNG], "heart": []}
+    contours = {"right_lung": [RIGHT_LUNG], "left_lung": [LEFT_LUNG]}
     return {
         "schema": "chest-edge/result/1",
         "state": "done" if read else "no_result",

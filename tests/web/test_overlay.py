@@ -3,8 +3,9 @@ from __future__ import annotations
 from edge.web.overlay import outlines
 
 
-def test_no_segmentation_draws_nothing() -> None:
+def test_no_segmentation_and_an_organ_that_was_not_found_draw_nothing() -> None:
     assert outlines(None, 100, 100) == ()
+    assert outlines({"contours": {"right_lung": []}, "image_size_px": [20, 10]}, 10, 20) == ()
 
 
 def test_points_are_row_and_column_and_drawn_at_the_middle_of_their_pixel() -> None:
@@ -17,7 +18,7 @@ def test_points_are_row_and_column_and_drawn_at_the_middle_of_their_pixel() -> N
 
 def test_points_are_scaled_to_the_picture_that_is_shown() -> None:
     (outline,) = outlines(
-        {"contours": {"heart": [[[10, 20], [30, 20], [30, 40]]]}, "image_size_px": [200, 100]},
+        {"contours": {"left_lung": [[[10, 20], [30, 20], [30, 40]]]}, "image_size_px": [200, 100]},
         width_px=50,
         height_px=50,
     )
@@ -34,6 +35,6 @@ def test_an_organ_in_parts_keeps_all_of_them() -> None:
 
 
 def test_outlines_that_are_not_believed_are_not_drawn() -> None:
-    contours = {"heart": [[[0, 0], [0, 9], [19, 9]]]}
+    contours = {"left_lung": [[[0, 0], [0, 9], [19, 9]]]}
 
     assert outlines({"contours": contours, "image_size_px": [20, 10], "plausible": False}, 10, 20) == ()

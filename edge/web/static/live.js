@@ -33,7 +33,7 @@ export function watch(address, look) {
     source.onmessage = lookOnce;
     source.onerror = () => {
       // The browser reconnects by itself unless the box refused the stream.
-      if (source && source.readyState === EventSource.CLOSED) setTimeout(open, RETRY_MS);
+      if (source && source.readyState === EventSource.CLOSED) setTimeout(() => document.hidden || open(), RETRY_MS);
     };
   }
 
