@@ -23,6 +23,7 @@ FIELDS = frozenset(
         "exit_code",
         "host",
         "instance_id",
+        "model",
         "pid",
         "port",
         "process",
