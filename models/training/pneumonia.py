@@ -105,11 +105,11 @@ class Sample:
         return "child" if self.row.is_child else "adult"
 
 
-def load(root: Path, splits: tuple[str, ...], left_out: tuple[str, ...] = ()) -> list[Sample]:
-    """Every image of these splits whose lungs were found."""
+def load(root: Path, splits: tuple[str, ...], left_out: tuple[str, ...] = (), every: int = 1) -> list[Sample]:
+    """Every image of these splits whose lungs were found, or only every so many-th."""
     rows = [r for r in data.manifest(root) if r.split in splits and r.source not in left_out and not r.is_lateral]
     rows = [r for r in rows if not _contradicted(r)]
-    found = lungs.outlined(root, rows)
+    found = lungs.outlined(root, rows[::every])
     return [Sample(pixels, labels, row) for row, pixels, labels in found if labels.any()]
 
 
@@ -145,10 +145,10 @@ def _reshaped(rng: Rng, labels: Labels) -> Labels:
 class Task:
     """Examples and loss for the training loop."""
 
-    def __init__(self, config: Config, root: Path) -> None:
+    def __init__(self, config: Config, root: Path, every: int = 1) -> None:
         self.side = config.side
         groups: dict[str, list[Sample]] = {}
-        for sample in load(root, ("train",), config.sources_left_out):
+        for sample in load(root, ("train",), config.sources_left_out, every):
             groups.setdefault(sample.drawn_as, []).append(sample)
         self.groups = groups
         shares = np.array([_DRAWN[name] for name in groups])
@@ -198,7 +198,7 @@ def allowed_entropy(logits: Tensor, allowed: Tensor, smoothing: float = 0.03) ->
 
 def calibration_tiles(root: Path, count: int) -> list[Image]:
     """Augmented training images as the engine gets them."""
-    task, rng = Task(Config(), root), np.random.default_rng(1)
+    task, rng = Task(Config(), root, every=30), np.random.default_rng(1)
     return [task.example(rng)[0][0].numpy() for _ in range(count)]
 
 
