@@ -41,3 +41,10 @@ def test_a_reader_of_the_output_that_leaves_early_causes_no_traceback(tmp_path: 
 def test_wrong_usage_has_an_exit_status_of_its_own() -> None:
     command = [sys.executable, "-m", "edge", "analyze"]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 2
+
+
+def test_a_name_of_a_file_that_a_terminal_would_obey_is_written_harmlessly(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\x1b[31m.txt")).write_text("no image")
+    run = subprocess.run([sys.executable, "-m", "edge", "analyze", str(tmp_path)], capture_output=True, check=False)
+    assert (run.returncode, run.stderr) == (1, b"")
+    assert run.stdout.startswith(os.fsencode(tmp_path) + b"/??[31m.txt | quarantined | ")

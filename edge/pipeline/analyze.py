@@ -53,7 +53,7 @@ def analyze(paths: Sequence[Path], settings: Settings, *, as_json: bool, masks: 
     """
     found = list(_files(paths))
     engines = load_engines(settings)
-    writer = MaskWriter(masks) if masks else None
+    writer = MaskWriter(masks, found) if masks else None
     has_unread = False
     with Reader() as reader, _Progress(len(found)) as progress:
         for study in _studies(found, reader):
@@ -136,7 +136,8 @@ def _line(report: dict[str, Any]) -> str:
     elif classification:
         words.append("refer: no claim, a doctor must read it")
     words += [reason["text"] for reason in report["reasons"]]
-    return " | ".join(words)
+    # A name of a file may hold what a terminal would obey, or what cannot be written at all.
+    return "".join(letter if letter.isprintable() else "?" for letter in " | ".join(words))
 
 
 class _Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,20 @@ _SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".jpeg", ".jpg", ".png"})
 class MaskWriter:
     """Writes masks into one folder; two images of one name get different files.
 
+    Parameters
+    ----------
+    sources : every file that is read; where one lies in this folder, no mask takes its name.
+
     Raises
     ------
     SetupError
         Where the folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sources: Iterable[Path]) -> None:
         self._folder = folder
-        self._taken: set[str] = set()
+        here = folder.resolve()
+        self._taken = {source.name for source in sources if source.parent.resolve() == here}
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
