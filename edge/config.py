@@ -24,6 +24,8 @@ _T = TypeVar("_T")
 
 
 LANGUAGES = ("en", "fr")
+LOOPBACK = "127.0.0.1"
+"""Where the page listens: there are no roles yet, so nobody but the box's own screen may reach it."""
 _PORTS = range(65536)
 
 
@@ -36,7 +38,7 @@ class DicomSettings:
     """The receiver of DICOM associations."""
 
     ae_title: str = _setting("CHESTEDGE", "AE title that the modality calls (1 to 16 characters)")
-    host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 for every network")
+    host: str = _setting(LOOPBACK, "address to listen on; 0.0.0.0 for every network")
     port: int = _setting(11112, "TCP port of the receiver; 0 takes any free one", _PORTS)
     max_associations: int = _setting(
         16, "associations served at once; beyond them a sender is told to retry", range(1, 1001)

@@ -44,7 +44,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from edge import clock, log
 from edge.bus import Speaker
-from edge.config import Settings
+from edge.config import LOOPBACK, Settings
 from edge.errors import EdgeError, SetupError, StorageError
 from edge.store.database import connect
 from edge.store.files import remove_parts, write_durably
@@ -178,7 +178,7 @@ def application_entity(settings: Settings) -> AE:
 
 def own_address(settings: Settings) -> tuple[str, int]:
     """Host and port on which this machine reaches its own receiver."""
-    host = "127.0.0.1" if settings.dicom.host in {"", "0.0.0.0"} else settings.dicom.host  # noqa: S104
+    host = LOOPBACK if settings.dicom.host in {"", "0.0.0.0"} else settings.dicom.host  # noqa: S104
     return host, settings.dicom.port
 
 
@@ -206,9 +206,7 @@ def run(settings: Settings) -> int:
 
 
 def _announce(settings: Settings, port: int) -> None:
-    part = settings.run_dir / "receiver.port.part"
-    part.write_text(f"{port}\n")
-    part.rename(settings.run_dir / "receiver.port")
+    write_durably(settings.run_dir / "receiver.port", [b"%d\n" % port])
     log.event("receiver_ready", host=settings.dicom.host, port=port)
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge import clock
-from edge.config import Settings
+from edge.config import LOOPBACK, Settings
 from edge.errors import EdgeError
 from edge.health import libraries
 
@@ -29,7 +29,6 @@ ModelCheck = Callable[[], Mapping[str, EdgeError | None]]
 _PYTHON = (3, 10)
 _SQLITE = (3, 35, 0)  # RETURNING
 _FREE_BYTES = 2 * 1024**3
-_LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def examine(settings: Settings, models: ModelCheck) -> Iterator[Finding]:
     yield _socket_path(settings)
     running = is_running(settings)
     yield _port("DICOM", "dicom.port", settings.dicom.host, settings.dicom.port, running)
-    yield _port("page", "web.port", _LOOPBACK, settings.web.port, running)
+    yield _port("page", "web.port", LOOPBACK, settings.web.port, running)
     yield _clock()
 
 

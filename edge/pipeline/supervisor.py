@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge import bus, clock, config, log
-from edge.config import Settings
+from edge.config import LOOPBACK, Settings
 from edge.dicom.demo import example_files
 from edge.dicom.receive import application_entity, own_address
 from edge.dicom.send import echo
@@ -31,7 +31,6 @@ from edge.errors import SetupError
 from edge.store.database import migrate
 
 NAMES = ("receiver", "worker", "web")
-PAGE_HOST = "127.0.0.1"
 
 _LOOK_S = 0.1
 _FIRST_DELAY_S = 0.5
@@ -79,7 +78,7 @@ def _supervise(settings: Settings, demo: bool, ready: Callable[[str], None], sto
                 process.tend()
             if not is_ready and _answers(settings):
                 is_ready = True
-                ready(f"http://{PAGE_HOST}:{settings.web.port}/")
+                ready(f"http://{LOOPBACK}:{settings.web.port}/")
                 examples = start("examples", described) if demo else None
     finally:
         _end([process.running for process in kept] + [examples])
@@ -172,7 +171,7 @@ def _with_ports(settings: Settings) -> Settings:
     # Chosen here rather than by each process, so that a restarted one comes back where it was.
     with ExitStack() as bound:
         receiver = _free_port(bound, settings.dicom.host, settings.dicom.port)
-        page = _free_port(bound, PAGE_HOST, settings.web.port)
+        page = _free_port(bound, LOOPBACK, settings.web.port)
     return replace(settings, dicom=replace(settings.dicom, port=receiver), web=replace(settings.web, port=page))
 
 
@@ -198,7 +197,7 @@ def _answers(settings: Settings) -> bool:
 
 
 def _page_answers(port: int) -> bool:
-    connection = http.client.HTTPConnection(PAGE_HOST, port, timeout=2)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2)
     try:
         connection.request("HEAD", "/")
         return connection.getresponse().status < 500

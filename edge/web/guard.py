@@ -13,7 +13,9 @@ from types import MappingProxyType
 
 from flask import Flask, Response, request
 
-TRUSTED_HOSTS = ("localhost", "127.0.0.1")
+from edge.config import LOOPBACK
+
+TRUSTED_HOSTS = ("localhost", LOOPBACK)
 HEADERS: Mapping[str, str] = MappingProxyType(
     {
         "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "

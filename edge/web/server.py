@@ -7,23 +7,21 @@ thread does.
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 from flask import Flask
 from waitress.server import BaseWSGIServer, create_server
 
 from edge import log
-from edge.config import Settings
+from edge.config import LOOPBACK, Settings
 from edge.errors import SetupError
+from edge.store.files import write_durably
 from edge.web.app import create_app, streams
 from edge.web.live import Live
 
-HOST = "127.0.0.1"
 _MAX_HEADER_BYTES = 16 * 1024
 _MAX_BODY_BYTES = 16 * 1024
 
@@ -49,8 +47,8 @@ def run(settings: Settings) -> int:
     live.start()
     port = int(listening.getsockname()[1])
     port_file = settings.run_dir / "web.port"
-    _write_whole(port_file, f"{port}\n")
-    log.event("page_ready", host=HOST, port=port)
+    write_durably(port_file, [b"%d\n" % port])
+    log.event("page_ready", host=LOOPBACK, port=port)
     server.run()
     port_file.unlink(missing_ok=True)
     live.close()
@@ -60,7 +58,7 @@ def run(settings: Settings) -> int:
 
 def _listening(port: int) -> socket.socket:
     try:
-        return socket.create_server((HOST, port))
+        return socket.create_server((LOOPBACK, port))
     except OSError as error:
         raise SetupError("port_in_use", port=port) from error
 
@@ -83,9 +81,3 @@ def _server(app: Flask, listening: socket.socket, threads: int) -> BaseWSGIServe
 def _stop(live: Live) -> NoReturn:
     live.stop()
     sys.exit(0)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="ascii")
-    os.replace(part, path)
