@@ -13,7 +13,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +51,21 @@ def analyze(paths: Sequence[Path], settings: Settings, *, as_json: bool, masks: 
     SetupError
         For a path that does not exist, or masks that cannot be written.
     """
-    found = list(_files(paths))
+    found = list(dict.fromkeys(_files(paths)))  # a file that is named twice is read once
     engines = load_engines(settings)
     writer = MaskWriter(masks, found) if masks else None
     has_unread = False
-    with Reader() as reader, _Progress(len(found)) as progress:
-        for study in _studies(found, reader):
-            result = _read(study, reader, engines, progress)
-            report = to_json(result)
-            if writer is not None:
-                writer.write(result, report)
-            progress.clear()
-            print(json.dumps(report) if as_json else _line(report), flush=True)
-            has_unread |= result.state in (State.QUARANTINED, State.FAILED)
+    with Reader() as reader:
+        studies = _studies(found, reader)
+        with _Progress("reading", sum(map(len, studies))) as progress:
+            for study in studies:
+                result = _read(study, reader, engines, progress)
+                report = to_json(result)
+                if writer is not None:
+                    writer.write(result, report)
+                progress.clear()
+                print(json.dumps(report) if as_json else _line(report), flush=True)
+                has_unread |= result.state in (State.QUARANTINED, State.FAILED)
     return int(has_unread)
 
 
@@ -80,22 +82,27 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _studies(paths: list[Path], reader: Reader) -> list[list[_File]]:
-    """Files by study, in the order of each study's first file."""
+    """Files by study, in the order of each study's first file; a second copy of an object is left out."""
     studies: dict[str, list[_File]] = {}
     seen: dict[str, Path] = {}
-    for number, path in enumerate(paths):
-        file = _identified(path, reader, own_study=f"file {number}")
-        if file.sop_instance_uid in seen and file.sop_instance_uid is not None:
-            if _sha256(seen[file.sop_instance_uid]) == _sha256(path):
-                continue
-            file = _File(path, f"file {number}", error=UnreadableError("conflicting_duplicate"))
-        elif file.sop_instance_uid is not None:
-            seen[file.sop_instance_uid] = path
-        studies.setdefault(file.study, []).append(file)
+    for file in _identified(paths, reader):
+        first = seen.setdefault(file.sop_instance_uid, file.path) if file.sop_instance_uid else file.path
+        if first == file.path:
+            studies.setdefault(file.study, []).append(file)
+        elif _sha256(first) != _sha256(file.path):
+            studies[f"file {file.path}"] = [replace(file, error=UnreadableError("conflicting_duplicate"))]
     return list(studies.values())
 
 
-def _identified(path: Path, reader: Reader, own_study: str) -> _File:
+def _identified(paths: list[Path], reader: Reader) -> Iterator[_File]:
+    with _Progress("looking", len(paths)) as progress:
+        for path in paths:
+            yield _identify(path, reader)
+            progress.step()
+
+
+def _identify(path: Path, reader: Reader) -> _File:
+    own_study = f"file {path}"
     try:
         header = reader.read_header(path)
     except UnreadableError as error:
@@ -143,8 +150,8 @@ def _line(report: dict[str, Any]) -> str:
 class _Progress:
     """A bar on standard error for many files, where somebody looks at it."""
 
-    def __init__(self, total: int) -> None:
-        self._total, self._done = total, 0
+    def __init__(self, word: str, total: int) -> None:
+        self._word, self._total, self._done = word, total, 0
         self._is_shown = total >= _BAR_FROM_FILES and sys.stderr.isatty()
 
     def __enter__(self) -> _Progress:
@@ -158,7 +165,7 @@ class _Progress:
         self._done += 1
         if self._is_shown:
             filled = _BAR_WIDTH * self._done // self._total
-            sys.stderr.write(f"\r[{'#' * filled:<{_BAR_WIDTH}}] {self._done}/{self._total}")
+            sys.stderr.write(f"\r{self._word} [{'#' * filled:<{_BAR_WIDTH}}] {self._done}/{self._total}")
             sys.stderr.flush()
 
     def clear(self) -> None:

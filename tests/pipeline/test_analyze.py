@@ -266,7 +266,14 @@ def test_a_bar_is_shown_to_a_person_who_waits_for_many_files(tmp_path: Path) -> 
         os.close(terminal)
         os.close(master)
     assert len(done.stdout.splitlines()) == 4
-    assert "4/4" in shown and shown.endswith("\x1b[K")
+    looked, read = shown.split("\rreading", 1)
+    assert "\rlooking" in looked and "4/4" in looked
+    assert "4/4" in read and shown.endswith("\x1b[K")
+
+
+def test_a_picture_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    path = inputs.colour_png(tmp_path / "a.png")
+    assert [report["source"] for report in analyze(tmp_path, path).reports] == [[str(path)]]
 
 
 def _upright_rg1() -> np.ndarray[Any, np.dtype[np.float32]]:
