@@ -41,4 +41,4 @@ def test_a_processor_with_wrong_integer_kernels_gets_the_plain_ones(
     )
     found = registry.load(card, threads=1).run(image)
     assert "integer_kernels_disagree" in capfd.readouterr().err
-    assert np.corrcoef(found.ravel(), right.ravel())[0, 1] > 0.98
+    assert np.corrcoef(found.ravel(), right.ravel())[0, 1] > 0.9
