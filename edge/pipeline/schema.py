@@ -27,6 +27,7 @@ def to_json(result: StudyResult) -> dict[str, Any]:
         "state": result.state.value,
         "reasons": [remark.as_json() for remark in result.reasons],
         "quality": [remark.as_json() for remark in _all_remarks(result)],
+        "gate": _values(stages.get("quality")),
         "classification": None if is_refused else _values(stages.get("classification")),
         "segmentation": None if is_refused else _values(stages.get("segmentation")),
         "findings": [],

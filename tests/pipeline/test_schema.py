@@ -21,6 +21,7 @@ KEYS = [
     "state",
     "reasons",
     "quality",
+    "gate",
     "classification",
     "segmentation",
     "findings",

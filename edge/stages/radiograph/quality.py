@@ -52,11 +52,10 @@ def read(case: Case, engine: Engine) -> Outcome:
         remarks.append(INVERTED)
     if remarks:
         answer = _ask(corrected.pixels, engine)
-    values = _values(answer, corrected)
     if answer.view[0] >= limits["frontal"]:
-        return Outcome(case=corrected, values=values, remarks=tuple(remarks))
+        return Outcome(case=corrected, values=_values(answer, corrected), remarks=tuple(remarks))
     refusal = LATERAL_VIEW if answer.view[1] > max(answer.view[2], 0.5) else NOT_FRONTAL_CHEST
-    return Outcome(case=case, values=values, remarks=(refusal,))
+    return Outcome(case=case, values=_values(answer, case), remarks=(refusal,))
 
 
 class _Answer:
