@@ -86,6 +86,7 @@ LIMITS = (
     N_("The box looks for pneumonia and tuberculosis only. It does not look for anything else."),
     N_("“No pneumonia seen” does not mean that the patient is healthy."),
     N_("The percentages are estimates by a program. They are not a diagnosis."),
+    N_("In hospitals that it has not seen, the box hardly tells COVID-19 from other pneumonia better than chance."),
     N_("A doctor decides, with the patient, the history and the whole image."),
 )
 

@@ -35,7 +35,7 @@ def main() -> None:
     given = parser.parse_args()
     report = evaluate(given.data, given.models)
     target = given.models or default_folder() / "evaluation"
-    (target / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (target / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     if given.models is None:
         for name, figures in report.items():
             cards.write_figures(default_folder() / name / "card.md", figures)
