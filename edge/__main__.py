@@ -52,10 +52,16 @@ def _add_serve(commands: _Commands) -> None:
 
 def _add_analyze(commands: _Commands) -> None:
     command = commands.add_parser("analyze", help="read DICOM files, folders or pictures without any server")
-    command.add_argument("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER")
+    command.add_argument("paths", nargs="+", type=_path, metavar="FILE_OR_FOLDER")
     command.add_argument("--json", action="store_true", help="one line of JSON a study (chest-edge/result/1)")
     command.add_argument("--masks", type=Path, metavar="DIR", help="write label masks as PNG under the source's name")
     command.set_defaults(run=_analyze)
+
+
+def _path(text: str) -> Path:
+    if not text:  # an empty variable of a script would otherwise mean the current directory
+        raise argparse.ArgumentTypeError("expected a path, got an empty one")
+    return Path(text)
 
 
 def _add_models(commands: _Commands) -> None:

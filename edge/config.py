@@ -65,7 +65,9 @@ class EngineSettings:
 class Settings:
     """All settings of the box."""
 
-    data_dir: Path = _setting(Path("var"), "directory of everything that the box stores")
+    data_dir: Path = _setting(
+        Path("var"), "directory of all that the box stores; a relative one is below the current directory"
+    )
     dicom: DicomSettings = DicomSettings()
     web: WebSettings = WebSettings()
     engine: EngineSettings = EngineSettings()

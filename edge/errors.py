@@ -42,6 +42,7 @@ class UnreadableError(EdgeError):
     http_status = 422
     texts = {
         "not_dicom": N_("This file is neither a DICOM object nor a picture that can be read."),
+        "unopenable": N_("The file could not be opened. Check its permissions."),
         "truncated": N_("The file ends before its image does. Send it again."),
         "no_pixel_data": N_("The object holds no image."),
         "colour_image": N_("A colour picture is not a radiograph."),
@@ -69,6 +70,8 @@ class SetupError(EdgeError):
         "port_forbidden": N_("Port %(port)s needs more rights than this user has. Choose a port from 1024 up."),
         "already_running": N_("Another box already runs on %(path)s."),
         "file_not_found": N_("There is no file or folder %(path)s."),
+        "unreadable_folder": N_("The folder %(path)s could not be opened. Check its permissions."),
+        "no_files": N_("There is no file to read."),
         "no_permission": N_("No permission to write to %(path)s."),
         "no_reader": N_("The process that reads files does not start. Run chest-edge doctor."),
         "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),

@@ -21,7 +21,7 @@ def analyzing(folder: Path) -> subprocess.Popen[str]:
 
 def test_ctrl_c_ends_a_reading_without_a_traceback(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "never ending")
-    with analyzing(tmp_path) as process:
+    with analyzing(tmp_path / "never ending") as process:
         eventually(lambda: psutil.Process(process.pid).children())
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=WAIT_S)
@@ -47,4 +47,4 @@ def test_a_name_of_a_file_that_a_terminal_would_obey_is_written_harmlessly(tmp_p
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\x1b[31m.txt")).write_text("no image")
     run = subprocess.run([sys.executable, "-m", "edge", "analyze", str(tmp_path)], capture_output=True, check=False)
     assert (run.returncode, run.stderr) == (1, b"")
-    assert run.stdout.startswith(os.fsencode(tmp_path) + b"/??[31m.txt | quarantined | ")
+    assert run.stdout.startswith(os.fsencode(tmp_path) + "/\N{REPLACEMENT CHARACTER}?[31m.txt | quarantined | ".encode())

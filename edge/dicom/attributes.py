@@ -54,11 +54,19 @@ def pixel_spacing_mm(dataset: Dataset) -> SpacingMm | None:
     return None
 
 
+_AGES_AGREE_YEARS = 2.0
+
+
 def age_years(dataset: Dataset) -> float | None:
     """Age from PatientAge (PS3.5, VR AS), else from the birth date and the date of the study; None where unknown."""
-    stated = _stated_age_years(text(dataset, "PatientAge"))
-    if stated is not None:
-        return stated
+    stated, counted = _stated_age_years(text(dataset, "PatientAge")), _counted_age_years(dataset)
+    if stated is None or counted is None:
+        return counted if stated is None else stated
+    # Two ages that contradict each other would choose the wrong head; unknown is said on the page.
+    return stated if abs(stated - counted) <= _AGES_AGREE_YEARS else None
+
+
+def _counted_age_years(dataset: Dataset) -> float | None:
     born, taken = _date(dataset, "PatientBirthDate"), _date(dataset, "StudyDate")
     if born is None or taken is None:
         return None

@@ -78,6 +78,8 @@ def _answerer() -> Callable[[Path, Path | None], dict[str, Any]]:
         except UnreadableError as error:
             header = error.header if isinstance(error, UnreadableImageError) else None
             return {"error": error.code, "values": error.values, "header": header_to_json(header) if header else None}
+        except PermissionError:
+            return {"error": "unopenable", "values": {}, "header": None}
         except OSError:
             return {"error": "not_dicom", "values": {}, "header": None}
         except (MemoryError, RecursionError):

@@ -22,11 +22,12 @@ from edge.dicom.reader import Reader
 from edge.errors import SetupError, UnreadableError
 from edge.pipeline.masks import MaskWriter
 from edge.pipeline.reading import Engines, SourceImage, load_engines, read_study
-from edge.pipeline.schema import to_json
+from edge.pipeline.schema import DISCLAIMER, to_json
 from edge.types import State, StudyResult
 
 _BAR_FROM_FILES = 4
 _BAR_WIDTH = 30
+_DECISIONS = {"normal": "no pneumonia seen", "abnormal": "abnormality suspected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ def analyze(paths: Sequence[Path], settings: Settings, *, as_json: bool, masks: 
         For a path that does not exist, or masks that cannot be written.
     """
     found = list(dict.fromkeys(_files(paths)))  # a file that is named twice is read once
+    if not found:
+        raise SetupError("no_files")
     engines = load_engines(settings)
     writer = MaskWriter(masks, found) if masks else None
     has_unread = False
@@ -66,19 +69,30 @@ def analyze(paths: Sequence[Path], settings: Settings, *, as_json: bool, masks: 
                 progress.clear()
                 print(json.dumps(report) if as_json else _line(report), flush=True)
                 has_unread |= result.state in (State.QUARANTINED, State.FAILED)
+    if not as_json:
+        print(DISCLAIMER)
     return int(has_unread)
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            for folder, folders, names in os.walk(path):  # does not follow links, so no loop
-                folders.sort()
-                yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
+            yield from _files_below(path)
         elif path.exists():
             yield path
         else:
             raise SetupError("file_not_found", path=path)
+
+
+def _files_below(top: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise SetupError("unreadable_folder", path=error.filename) from error
+
+    for folder, folders, names in os.walk(top, onerror=refuse):  # does not follow links, so no loop
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found = (Path(folder) / name for name in sorted(names) if not name.startswith("."))
+        # A link to nothing is named as unreadable; a pipe or a socket would never end.
+        yield from (path for path in found if path.is_file() or not path.exists())
 
 
 def _studies(paths: list[Path], reader: Reader) -> list[list[_File]]:
@@ -124,12 +138,13 @@ def _read(study: list[_File], reader: Reader, engines: Engines, progress: _Progr
 
 
 def _image(file: _File, reader: Reader) -> SourceImage:
+    name = os.fsencode(file.path).decode("utf-8", errors="replace")  # JSON holds nothing else
     if file.error is not None:
-        return SourceImage(str(file.path), file.error)
+        return SourceImage(name, file.error)
     try:
-        return SourceImage(str(file.path), reader.read(file.path))
+        return SourceImage(name, reader.read(file.path))
     except UnreadableError as error:
-        return SourceImage(str(file.path), error)
+        return SourceImage(name, error)
 
 
 def _line(report: dict[str, Any]) -> str:
@@ -139,12 +154,18 @@ def _line(report: dict[str, Any]) -> str:
     classification = report["classification"]
     if classification and classification["decision"] != "refer":
         probabilities = sorted(classification["probabilities"].items(), key=lambda item: -item[1])
-        words += [classification["decision"], ", ".join(f"{name} {p:.0%}" for name, p in probabilities)]
+        words += [_DECISIONS[classification["decision"]], ", ".join(_percent(name, p) for name, p in probabilities)]
     elif classification:
-        words.append("refer: no claim, a doctor must read it")
+        words.append("no claim, a doctor must read it")
     words += [reason["text"] for reason in report["reasons"]]
+    said = {reason["code"] for reason in report["reasons"]}
+    words += [r["text"] for r in report["quality"] if r["severity"] == "warn" and r["code"] not in said]
     # A name of a file may hold what a terminal would obey, or what cannot be written at all.
     return "".join(letter if letter.isprintable() else "?" for letter in " | ".join(words))
+
+
+def _percent(name: str, probability: float) -> str:
+    return f"{name} <1%" if probability < 0.01 else f"{name} {probability:.0%}"
 
 
 class _Progress:

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 
 from edge.errors import SetupError
-from edge.types import StudyResult
+from edge.types import Mask, StudyResult
 
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".jpeg", ".jpg", ".png"})
 
@@ -41,12 +41,19 @@ class MaskWriter:
         for stage in result.stages:
             for mask in stage.masks.values():
                 path = self._folder / self._name(Path(result.source[0]))
-                if not cv2.imwrite(str(path), mask.labels):
-                    raise SetupError("no_permission", path=path)
+                self._save(path, mask)
                 report[stage.stage] |= {
                     "mask_file": str(path),
                     "mask_labels": {str(label): name for label, name in mask.names.items()},
                 }
+
+    def _save(self, path: Path, mask: Mask) -> None:
+        # Not by OpenCV: a name that is no UTF-8 ends the process there.
+        encoded = cv2.imencode(".png", mask.labels)[1]
+        try:
+            path.write_bytes(encoded.tobytes())
+        except OSError as error:
+            raise SetupError("no_permission", path=path) from error
 
     def _name(self, source: Path) -> str:
         # A file named after a UID has no suffix to take away, only a last number.

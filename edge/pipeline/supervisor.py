@@ -145,6 +145,8 @@ def _end(processes: list[subprocess.Popen[bytes] | None]) -> None:
 
 def _check(settings: Settings) -> None:
     application_entity(settings)
+    if settings.web.port == settings.dicom.port != 0:
+        raise SetupError("bad_setting", name="web.port", expected="another than dicom.port", value=settings.web.port)
     for name in NAMES:
         bus.address(settings.run_dir, name)
 

@@ -21,7 +21,7 @@ from edge.bus import Listener, Speaker
 from edge.config import Settings
 from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError
 from edge.dicom.reader import FOLDER_PREFIX, Reader
-from edge.errors import ReadingError, SetupError, StorageError, UnreadableError
+from edge.errors import ModelError, ReadingError, SetupError, StorageError, UnreadableError
 from edge.pipeline.pictures import write_pictures
 from edge.pipeline.reading import SourceImage, load_engines, read_study
 from edge.pipeline.schema import to_json
@@ -165,6 +165,11 @@ def run(settings: Settings) -> int:
     engines = load_engines(settings)
     speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, ["receiver"])
     queue.recover(database, clock.utc())
+    faults = [engine for engine in engines.values() if isinstance(engine, ModelError)]
+    for fault in faults:
+        log.event("model_refused", model=fault.values.get("model"), code=fault.code)
+    if not faults:
+        queue.retry(database, ModelError.texts)
     # A killed worker leaves an image of a patient behind.
     for left in settings.run_dir.glob(f"{FOLDER_PREFIX}*"):
         shutil.rmtree(left, ignore_errors=True)

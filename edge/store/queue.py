@@ -7,7 +7,7 @@ study that interrupts the worker twice is set aside, so that the others go on.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -115,6 +115,18 @@ def recover(database: Database, now: datetime) -> int:
         else:
             _put_back(database, row["id"])
     return len(interrupted)
+
+
+def retry(database: Database, codes: Iterable[str]) -> None:
+    """Put back studies that failed for one of these reasons, whose cause has been repaired."""
+    wanted = list(codes)
+    places = ", ".join("?" * len(wanted))
+    with writing(database):
+        database.execute(
+            f"""UPDATE studies SET state = 'ready', attempts = 0 WHERE state = 'failed' AND EXISTS
+                (SELECT 1 FROM json_each(reasons) WHERE json_extract(value, '$.code') IN ({places}))""",  # noqa: S608
+            wanted,
+        )
 
 
 def release(database: Database) -> None:

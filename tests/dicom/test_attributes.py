@@ -48,7 +48,8 @@ def test_spacing_is_positive_or_absent(elements: dict[str, Any], expected: tuple
         ({"PatientAge": "000Y"}, None),
         ({"PatientAge": "000Y", "PatientBirthDate": "20000101", "StudyDate": "20100101"}, 10.0),
         ({"PatientAge": "999Y"}, None),
-        ({"PatientAge": "003Y", "PatientBirthDate": "20000101", "StudyDate": "20100101"}, 3.0),
+        ({"PatientAge": "009Y", "PatientBirthDate": "20000101", "StudyDate": "20100101"}, 9.0),
+        ({"PatientAge": "003Y", "PatientBirthDate": "20000101", "StudyDate": "20100101"}, None),
         ({"PatientBirthDate": "20300101", "StudyDate": "20100101"}, None),
         ({"PatientBirthDate": "18000101", "StudyDate": "20100101"}, None),
         ({"PatientBirthDate": "20000101"}, None),
@@ -95,3 +96,4 @@ def test_a_header_survives_its_way_through_json() -> None:
     )
     assert header.patient is not None and header.patient.birth_date == date(1970, 1, 2)
     assert header_from_json(header_to_json(header)) == header
+

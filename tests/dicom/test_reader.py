@@ -102,9 +102,7 @@ def test_a_truncated_picture_says_so(reader: Reader, tmp_path: Path) -> None:
     "write",
     [inputs.noise_behind_a_preamble, inputs.short_pixel_data, inputs.impossible_bits],
 )
-def test_broken_objects_are_refused_one_way_or_another(
-    reader: Reader, tmp_path: Path, write: inputs.Writer
-) -> None:
+def test_broken_objects_are_refused_one_way_or_another(reader: Reader, tmp_path: Path, write: inputs.Writer) -> None:
     assert code_of(reader, write(tmp_path / "bad")) in {"undecodable", "truncated", "not_dicom"}
 
 

@@ -108,7 +108,8 @@ def test_the_lung_behind_the_heart_is_labelled(examples: tuple[Run, Path]) -> No
 
 def test_without_json_there_is_one_plain_line_a_study() -> None:
     run = analyze(RG1, RG3, options=())
-    chest, leg = run.output.splitlines()
+    chest, leg, disclaimer = run.output.splitlines()
+    assert disclaimer == "Research use, not a medical device."
     assert chest.startswith(f"{RG1} | done | ")
     assert leg == f"{RG3} | no result | Not a frontal chest radiograph, no result."
     assert (run.status, run.errors) == (0, "")
@@ -148,7 +149,10 @@ def test_one_bad_file_alone_fails_the_command_in_a_plain_line(tmp_path: Path) ->
     path = inputs.text_file(tmp_path / "letter.dcm")
     run = analyze(path, options=())
     assert (run.status, run.errors) == (1, "")
-    assert run.output == f"{path} | quarantined | This file is neither a DICOM object nor a picture that can be read.\n"
+    assert run.output.splitlines() == [
+        f"{path} | quarantined | This file is neither a DICOM object nor a picture that can be read.",
+        "Research use, not a medical device.",
+    ]
 
 
 def test_folders_are_searched_to_the_bottom_and_hidden_files_left_out(tmp_path: Path) -> None:
@@ -249,9 +253,37 @@ def test_masks_that_cannot_be_written_are_said_before_anything_is_read(tmp_path:
     assert run.errors == f"chest-edge: No permission to write to {path}.\n"
 
 
-def test_an_empty_folder_is_no_error(tmp_path: Path) -> None:
+def test_an_empty_folder_is_said(tmp_path: Path) -> None:
     run = analyze(tmp_path)
-    assert (run.status, run.output, run.errors) == (0, "", "")
+    assert (run.status, run.output, run.errors) == (2, "", "chest-edge: There is no file to read.\n")
+
+
+def test_a_pipe_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    inputs.chest_dicom(tmp_path / "chest.dcm")
+    assert len(analyze(tmp_path).reports) == 1
+
+
+def test_hidden_folders_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    inputs.text_file(tmp_path / ".git" / "HEAD")
+    inputs.chest_dicom(tmp_path / "chest.dcm")
+    assert len(analyze(tmp_path).reports) == 1
+
+
+def test_an_empty_path_is_not_the_current_directory() -> None:
+    run = analyze(Path("x"), options=[""])
+    assert (run.status, run.output) == (2, "")
+    assert "expected a path, got an empty one" in run.errors
+
+
+def test_a_mask_is_written_for_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    source = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.dcm"))
+    source.write_bytes(RG1.read_bytes())
+    run = analyze(source, options=["--json", "--masks", str(tmp_path / "masks")])
+    assert run.status == 0
+    report = json.loads(run.output.encode("utf-8"))
+    assert Path(report["segmentation"]["mask_file"]).exists()
 
 
 def test_a_bar_is_shown_to_a_person_who_waits_for_many_files(tmp_path: Path) -> None:

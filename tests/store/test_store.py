@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from edge import clock
 from edge.config import Settings
-from edge.errors import ReadingError, StorageError, UnreadableError
+from edge.errors import ModelError, ReadingError, StorageError, UnreadableError
 from edge.store import instances, queue, studies
 from edge.store.database import connect, migrate, writing
 from edge.types import State
@@ -251,3 +251,17 @@ def test_an_unknown_key_is_no_study(box: Settings) -> None:
 def test_pictures_are_only_found_by_real_keys(box: Settings, key: str) -> None:
     with pytest.raises(ValueError, match="32 hexadecimal digits"):
         studies.preview_path(box, key, 1)
+
+
+def test_a_study_that_failed_for_a_repaired_model_is_read_again_and_no_other(database: Database) -> None:
+    kept = {}
+    for error in (ModelError("model_hash_mismatch", model="pneumonia"), ReadingError("reading_failed")):
+        put_ready_study(database, study_instance_uid=f"1.2.{len(kept)}")
+        claimed = queue.claim(database)
+        assert claimed is not None
+        queue.fail(database, claimed.study_id, error.remark(), clock.utc())
+        kept[error.code] = claimed.study_key
+    queue.retry(database, ModelError.texts)
+    again = queue.claim(database)
+    assert again is not None and again.study_key == kept["model_hash_mismatch"]
+    assert queue.claim(database) is None
