@@ -47,4 +47,5 @@ def test_a_name_of_a_file_that_a_terminal_would_obey_is_written_harmlessly(tmp_p
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\x1b[31m.txt")).write_text("no image")
     run = subprocess.run([sys.executable, "-m", "edge", "analyze", str(tmp_path)], capture_output=True, check=False)
     assert (run.returncode, run.stderr) == (1, b"")
-    assert run.stdout.startswith(os.fsencode(tmp_path) + "/\N{REPLACEMENT CHARACTER}?[31m.txt | quarantined | ".encode())
+    shown = f"{tmp_path}/\N{REPLACEMENT CHARACTER}?[31m.txt | quarantined | "
+    assert run.stdout.decode().startswith(shown)
