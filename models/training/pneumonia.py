@@ -18,7 +18,7 @@ other_pneumonia, covid19, tuberculosis, other), and one logit for "a child".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +65,8 @@ _DRAWN = {
 _OTHER_GROUP_WEIGHT = 0.4
 _SAMPLES_WITHOUT = 20_000
 """Fewer sources hold fewer images: a model without some of them is trained for less long."""
+_SECOND_SAMPLES = 20_000
+"""The second phase goes on from the first at half its rate, on images less disguised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Config(Recipe):
     encoder_rate: float = 0.35
     frozen_blocks: int = 5
     sources_left_out: tuple[str, ...] = ()
+    strength: float = 1.0
+    """How often the traits of a source are varied: 1 in the first phase, less in the second."""
 
 
 def network(config: Config) -> Classifier:
@@ -123,17 +127,18 @@ def _contradicted(row: data.Row) -> bool:
     return row.label == "pneumonia_unspecified" and row.note.endswith(":Normal")
 
 
-def augmented(rng: Rng, sample: Sample, style: Sample, side: int) -> Image:
+def augmented(rng: Rng, sample: Sample, style: Sample, config: Config) -> Image:
     """A lung tile with the traits of its source varied, some borrowed from another source."""
     pixels = data.to_unit(sample.pixels)
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 * config.strength:
         pixels = augment.borrow_spectrum(rng, pixels, data.to_unit(style.pixels))
-    pixels = augment.appearance(rng, pixels)
+    if rng.random() < config.strength:
+        pixels = augment.appearance(rng, pixels)
     matrix = augment.random_affine(rng, WORKING_SIDE, turn_deg=10, zoom=0.12, shift=0.04)
     turned = augment.warp_labels(_reshaped(rng, sample.lungs), matrix)
     if not turned.any():
         turned = sample.lungs
-    tiled = lung_tile(augment.warp(pixels, matrix), turned, side)
+    tiled = lung_tile(augment.warp(pixels, matrix), turned, config.side)
     return augment.cut_patches(rng, tiled)
 
 
@@ -146,7 +151,7 @@ class Task:
     """Examples and loss for the training loop."""
 
     def __init__(self, config: Config, root: Path, every: int = 1) -> None:
-        self.side = config.side
+        self.config = config
         groups: dict[str, list[Sample]] = {}
         for sample in load(root, ("train",), config.sources_left_out, every):
             groups.setdefault(sample.drawn_as, []).append(sample)
@@ -157,7 +162,7 @@ class Task:
     def example(self, rng: Rng) -> tuple[Tensor, ...]:
         """Image (1, S, S), allowed classes of both heads (9,), weights of both heads (2,), is child."""
         sample, style = self._drawn(rng), self._drawn(rng)
-        image = augmented(rng, sample, style, self.side)
+        image = augmented(rng, sample, style, self.config)
         child, adult = allowed_classes(sample, "child"), allowed_classes(sample, "adult")
         allowed = [name in child for name in CHILD] + [name in adult for name in ADULT]
         own = np.array([sample.row.is_child, not sample.row.is_child])
@@ -209,7 +214,13 @@ def main() -> None:
     if left_out:
         name = "_".join(["pneumonia_without", *left_out])
         config = Config(name=name, samples=_SAMPLES_WITHOUT, sources_left_out=left_out)
-    train(config, Task(config, root), network(config), out)
+    classifier = network(config)
+    first = out / f"{config.name}.pt"
+    if not first.exists():
+        train(config, Task(config, root), classifier, out)
+    second = replace(config, name=f"{config.name}_second", samples=_SECOND_SAMPLES, learning_rate=4e-4, strength=0.4)
+    classifier.load_state_dict(torch.load(first, weights_only=True))
+    train(replace(second, seed=1), Task(second, root), classifier, out)
 
 
 if __name__ == "__main__":
