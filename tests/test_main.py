@@ -13,9 +13,13 @@ import psutil
 from tests.support import inputs
 from tests.support.box import WAIT_S, eventually
 
+# A shell starts what it puts into the background deaf to Ctrl-C, and the tests may run there.
+_HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+
 
 def analyzing(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "edge", "analyze", "--json", str(folder)]
+    analyze = [sys.executable, "-m", "edge", "analyze", "--json", str(folder)]
+    command = [sys.executable, "-c", _HEARING, *analyze]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -96,4 +96,3 @@ def test_a_header_survives_its_way_through_json() -> None:
     )
     assert header.patient is not None and header.patient.birth_date == date(1970, 1, 2)
     assert header_from_json(header_to_json(header)) == header
-
