@@ -19,16 +19,10 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
-    ComputedRadiographyImageStorage,
-    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
-    DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
-    EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    SecondaryCaptureImageStorage,
 )
 
 from edge.dicom import pictures
@@ -36,21 +30,12 @@ from edge.dicom.attributes import age_years, header_of, integer, pixel_spacing_m
 from edge.dicom.image import Header, ParsedImage, UnreadableImageError
 from edge.dicom.limits import check_sides
 from edge.dicom.pixels import Stored, to_unit_range
+from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import UnreadableError
 from edge.types import Radiograph
 
 _READ_MODALITIES = frozenset({"CR", "DX", "DR", "RG", "CT", "OT", "SC", ""})
-_READ_CLASSES = frozenset(
-    {
-        ComputedRadiographyImageStorage,
-        DigitalXRayImageStorageForPresentation,
-        DigitalXRayImageStorageForProcessing,
-        CTImageStorage,
-        EnhancedCTImageStorage,
-        SecondaryCaptureImageStorage,
-        "",
-    }
-)
+_READ_CLASSES = frozenset({*STORAGE_CLASSES, ""})
 # JPEG processes with 12-bit samples that pydicom leaves out and GDCM decodes.
 _GDCM_ONLY = frozenset({"1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
 

@@ -20,11 +20,6 @@ from typing import Any
 from pydicom.uid import (
     JPEG2000,
     UID,
-    ComputedRadiographyImageStorage,
-    CTImageStorage,
-    DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
-    EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -36,7 +31,6 @@ from pydicom.uid import (
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
-    SecondaryCaptureImageStorage,
 )
 from pynetdicom import AE, evt
 from pynetdicom.dsutils import encode_file_meta
@@ -45,6 +39,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from edge import clock, log
 from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
+from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import EdgeError, SetupError, StorageError
 from edge.store.database import connect
 from edge.store.files import remove_parts, write_durably
@@ -52,14 +47,6 @@ from edge.store.instances import Receipt, add_received
 from edge.types import Instance
 
 _VERIFICATION = UID("1.2.840.10008.1.1")
-STORAGE_CLASSES: tuple[UID, ...] = (
-    ComputedRadiographyImageStorage,
-    DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    SecondaryCaptureImageStorage,
-)
 TRANSFER_SYNTAXES: tuple[UID, ...] = (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
