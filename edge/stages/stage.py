@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,3 @@ class Stage:
 def first_case(radiograph: Radiograph) -> Case:
     """The case before any stage."""
     return Case(radiograph=radiograph, pixels=radiograph.pixels)
-
-
-__all__ = ["Case", "Outcome", "Stage", "first_case", "replace"]

@@ -18,8 +18,9 @@ from edge.dicom.image import UnreadableImageError
 from edge.dicom.reader import Reader
 from edge.errors import UnreadableError
 from tests.support import inputs
+from tests.support.public_data import ROOT
 
-SHARED = Path(os.environ.get("CHEST_EDGE_DATA", Path(__file__).parents[3] / "shared" / "data")) / "dicom"
+SHARED = ROOT / "dicom"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data (or CHEST_EDGE_DATA)")
 
 

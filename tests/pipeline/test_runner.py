@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from edge.engines.engine import Engine
 from edge.errors import ModelError
 from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, run
-from edge.stages.stage import Case, Outcome, Stage, first_case, replace
+from edge.stages.stage import Case, Outcome, Stage, first_case
 from edge.types import Mask, Radiograph, Remark, Severity, StageResult, StageStatus
 from tests.support import engines
 from tests.support.engines import ScriptedEngine

@@ -7,13 +7,15 @@ probability is computed, let alone shown.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from edge.engines.engine import Engine
 from edge.stages.numbers import sigmoid, softmax
 from edge.stages.radiograph.geometry import tile
-from edge.stages.stage import Case, Outcome, Stage, replace
+from edge.stages.stage import Case, Outcome, Stage
 from edge.types import N_, Remark, Severity
 
 NOT_FRONTAL_CHEST = Remark(

@@ -10,6 +10,7 @@ its outline was seen to be wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -18,11 +19,12 @@ import numpy.typing as npt
 
 from edge.engines.engine import Engine
 from edge.stages.radiograph.geometry import Labels, tile
-from edge.stages.stage import Case, Outcome, Stage, replace
+from edge.stages.stage import Case, Outcome, Stage
 from edge.types import N_, Mask, Remark, Severity
 
 RIGHT, LEFT, HIDDEN = 1, 2, 3
 NAMES = {RIGHT: "right lung", LEFT: "left lung", HIDDEN: "lung hidden by heart or diaphragm"}
+_LUNG_PLANES = [0, 1, 3, 4]  # all outputs but the heart
 _LONGEST_SIDE_PX = 512
 _CONTOUR_TOLERANCE_PX = 0.7
 
@@ -36,7 +38,7 @@ IMPLAUSIBLE_LUNGS = Remark(
 def read(case: Case, engine: Engine) -> Outcome:
     """Outline the lungs; implausible lungs are said and not handed on."""
     logits = engine.run(tile(case.pixels, engine.card.side)[None])[0]  # (5, S / 2, S / 2)
-    right, left, _heart, full_right, full_left = outlines(logits, _size(case.pixels.shape))
+    right, left, full_right, full_left = outlines(logits[_LUNG_PLANES], _size(case.pixels.shape))
     full = full_right * np.uint8(RIGHT) + full_left * np.uint8(LEFT) * (1 - full_right)
     values = _values({"right_lung": right, "left_lung": left}, case)
     fault = _implausible(full, engine.card.thresholds)
@@ -58,11 +60,11 @@ def _size(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def outlines(logits: npt.NDArray[np.float32], size: tuple[int, int]) -> list[Labels]:
-    """One clean mask of zeros and ones, shape ``size``, for each output of the network.
+    """One clean mask of zeros and ones, shape ``size``, for each plane of logits.
 
     Parameters
     ----------
-    logits : float32, shape (5, S / 2, S / 2)
+    logits : float32, shape (N, S / 2, S / 2)
     size : (height, width)
     """
     grown = (cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in logits)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as some
 
 from edge.stages.radiograph import classification
 from edge.stages.radiograph.classification import Claim, group_of, interpret
-from edge.stages.stage import Outcome, first_case, replace
+from edge.stages.stage import Outcome, first_case
 from edge.types import Decision, Group, Mask, Radiograph
 from tests.support import engines, inputs
 from tests.support.engines import PNEUMONIA_LIMITS, PNEUMONIA_OUTPUTS, ScriptedEngine, pneumonia_logits

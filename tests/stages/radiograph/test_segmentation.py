@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from edge.stages.radiograph import segmentation
-from edge.stages.stage import Outcome, first_case, replace
+from edge.stages.stage import Outcome, first_case
 from edge.types import Radiograph, Severity
 from tests.support import engines
 from tests.support.engines import TWO_LUNGS, ScriptedEngine, lung_planes
