@@ -71,6 +71,26 @@ class Decision(str, Enum):
     REFER = "refer"
 
 
+class Zone(str, Enum):
+    """A third of a lung by height, seen from the patient (Borghesi 2020, "Brixia": A to F)."""
+
+    RIGHT_UPPER = "right_upper"
+    RIGHT_MIDDLE = "right_middle"
+    RIGHT_LOWER = "right_lower"
+    LEFT_UPPER = "left_upper"
+    LEFT_MIDDLE = "left_middle"
+    LEFT_LOWER = "left_lower"
+
+
+class Grade(str, Enum):
+    """Severity of the whole in one word."""
+
+    NONE = "none"
+    MILD = "mild"
+    MODERATE = "moderate"
+    SEVERE = "severe"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """One received DICOM object, stored undecoded."""
@@ -125,13 +145,14 @@ class Remark:
     """A coded statement with its words in English.
 
     ``text`` is the message identifier that the page translates; ``values`` fills its
-    ``%(name)s`` places.
+    ``%(name)s`` places. ``advice`` is what to do for a better image, a message identifier too.
     """
 
     code: str
     text: str
     severity: Severity = Severity.INFO
     values: Mapping[str, str] = field(default_factory=dict)
+    advice: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in a result and in the store: English with its values filled in, and what to translate."""
@@ -141,6 +162,41 @@ class Remark:
             "text": self.text % self.values,
             "message": self.text,
             "values": dict(self.values),
+            "advice": self.advice,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One marked place of the upright image.
+
+    Attributes
+    ----------
+    code : ``ground_glass_opacity`` or ``consolidation``.
+    probability : mean of the network's answer inside the contour, 0 to 1.
+    contour : (row, column) points of a closed line, in pixels of the upright image.
+    laterality : ``right`` or ``left``, of the patient.
+    lung_percent : the share of that lung, 0 to 100.
+    """
+
+    code: str
+    probability: float
+    box_px: BoxPx
+    contour: tuple[tuple[float, float], ...]
+    laterality: str
+    zone: Zone
+    lung_percent: float
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in a result."""
+        return {
+            "code": self.code,
+            "probability": round(self.probability, 4),
+            "box_px": list(self.box_px),
+            "contour": [list(point) for point in self.contour],
+            "laterality": self.laterality,
+            "zone": self.zone.value,
+            "lung_percent": round(self.lung_percent, 1),
         }
 
 
@@ -151,6 +207,7 @@ class StageResult:
     Attributes
     ----------
     values : the stage's part of ``chest-edge/result/1``, JSON-ready.
+    findings : what it marked, largest first.
     masks : label images by name, in the coordinates of the source image.
     """
 
@@ -163,6 +220,7 @@ class StageResult:
     values: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
     masks: Mapping[str, Mask] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,7 +80,7 @@ def load_engines(settings: Settings, folder: Path | None = None) -> Engines:
     ----------
     folder : where ``registry.toml`` lies; None for the models that came with the box.
     """
-    return {stage.model: _engine(stage.model, settings, folder) for stage in RADIOGRAPH_STAGES}
+    return {name: _engine(name, settings, folder) for name in {stage.model for stage in RADIOGRAPH_STAGES}}
 
 
 def _engine(name: str, settings: Settings, folder: Path | None) -> registry.Engine | ModelError:

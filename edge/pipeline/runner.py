@@ -84,4 +84,5 @@ def _result(
         values=outcome.values,
         remarks=outcome.remarks,
         masks=outcome.masks,
+        findings=outcome.findings,
     )

@@ -12,6 +12,7 @@ from edge.types import Remark, StageResult, StageStatus, State, StudyResult
 
 SCHEMA = "chest-edge/result/1"
 DISCLAIMER = "Research use, not a medical device."
+_PARTS = ("segmentation", "positioning", "registration", "detection", "classification", "severity")
 
 
 def to_json(result: StudyResult) -> dict[str, Any]:
@@ -28,10 +29,8 @@ def to_json(result: StudyResult) -> dict[str, Any]:
         "reasons": [remark.as_json() for remark in result.reasons],
         "quality": [remark.as_json() for remark in _all_remarks(result)],
         "gate": _values(stages.get("quality")),
-        "classification": None if is_refused else _values(stages.get("classification")),
-        "segmentation": None if is_refused else _values(stages.get("segmentation")),
-        "findings": [],
-        "severity": None,
+        **{name: None if is_refused else _values(stages.get(name)) for name in _PARTS},
+        "findings": [] if is_refused else _findings(stages.get("detection")),
         "stages": [_stage(stage) for stage in result.stages],
         "software_version": result.software_version,
         "completed_at": result.completed_at.isoformat(timespec="seconds"),
@@ -44,6 +43,10 @@ def _all_remarks(result: StudyResult) -> tuple[Remark, ...]:
 
 def _values(stage: StageResult | None) -> dict[str, Any] | None:
     return None if stage is None else dict(stage.values)
+
+
+def _findings(detection: StageResult | None) -> list[dict[str, Any]]:
+    return [] if detection is None else [finding.as_json() for finding in detection.findings]
 
 
 def _stage(stage: StageResult) -> dict[str, Any]:

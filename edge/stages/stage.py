@@ -10,7 +10,24 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.engines.engine import Engine
-from edge.types import Mask, Radiograph, Remark
+from edge.types import Finding, Mask, Radiograph, Remark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """How an image lies on the atlas of the lungs.
+
+    Attributes
+    ----------
+    matrix : float64, shape (2, 3): takes (column, row, 1) of the upright image, in shares of its
+        width and height, to (column, row) of the atlas, in shares of its side.
+    residual : 1 minus the Dice overlap of lungs and atlas.
+    fits : whether the residual is small enough; else ``matrix`` only crops to the lungs.
+    """
+
+    matrix: npt.NDArray[np.float64]
+    residual: float
+    fits: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +38,22 @@ class Case:
     ----------
     pixels : float32, shape (H, W): the radiograph upright, bone bright.
     turned_deg : by how much, counter-clockwise, the source lay turned.
-    lungs : right lung 1, left lung 2, both with the part behind the heart; None before segmentation
-        and where it was not plausible.
+    lungs : right lung 1, left lung 2, both with the part behind the heart; a smaller image than
+        ``pixels``; None before segmentation and where it was not plausible.
+    heart : uint8 of zeros and ones, shape as ``lungs.labels``; None likewise, or where no heart was plausible.
+    alignment : how the lungs lie on the atlas; None before registration and without lungs.
+    opacity : float32, shape (3, S, S): what detection saw in the frame of the atlas; None before it.
+    prior : ``severity`` of an earlier result of the same patient, with its ``study_key`` and ``completed_at``.
     """
 
     radiograph: Radiograph
     pixels: npt.NDArray[np.float32]
     turned_deg: int = 0
     lungs: Mask | None = None
+    heart: npt.NDArray[np.uint8] | None = None
+    alignment: Alignment | None = None
+    opacity: npt.NDArray[np.float32] | None = None
+    prior: Mapping[str, Any] | None = None
 
     def to_source(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Turn an upright label image back to the way the source lies."""
@@ -43,11 +68,12 @@ class Outcome:
     values: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
     masks: Mapping[str, Mask] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A step of the reading and the model that it needs."""
+    """A step of the reading and the model that it needs: runs, or only takes its limits from."""
 
     name: str
     model: str

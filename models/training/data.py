@@ -88,8 +88,8 @@ def to_unit(grey: Grey) -> npt.NDArray[np.float32]:
     return np.asarray(grey, np.float32) / np.float32(255)
 
 
-LESION_RIGHT, LESION_LEFT = 4, 8
-"""Bits of the right and the left lung in the masks of lesion.zip."""
+LESION_GROUND_GLASS, LESION_CONSOLIDATION, LESION_RIGHT, LESION_LEFT, LESION_MEDIASTINUM = 1, 2, 4, 8, 16
+"""Bits of the masks of lesion.zip."""
 
 
 def lesion_rows(root: Path, *, of_known_patients: bool) -> list[dict[str, str]]:

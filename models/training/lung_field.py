@@ -33,7 +33,9 @@ OUTPUTS = ("right_field", "left_field", "heart", "right_full", "left_full")
 Planes = npt.NDArray[np.bool_]
 
 _LUNG_CODES = (1, 2, 4)
-_DRAWN = {"JSRT": 0.25, "Shenzhen": 0.3, "Kermany": 0.2, "lesion": 0.25}
+_DRAWN = {"JSRT": 0.25, "Shenzhen": 0.2, "Kermany": 0.35, "lesion": 0.2}
+_HEART_ROWS = (0.55, 0.85)
+"""Part of the height of a cardiomediastinum, from its top, that is as wide as the heart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,8 @@ class Config(Recipe):
     """What the shipped model was trained with."""
 
     name: str = "lung_field"
-    side: int = 224
-    samples: int = 14_400
+    side: int = 256
+    samples: int = 30_000
     batch: int = 12
     learning_rate: float = 1.5e-3
     frozen_blocks: int = 5
@@ -115,7 +117,9 @@ def _from_manifest(root: Path, row: data.Row, side: int) -> Sample | None:
 def _from_lesion(root: Path, row: dict[str, str], side: int) -> Sample:
     labels = _nearest(data.image(root, "cxr/lesion.zip", row["mask"]), side)
     right, left = (labels & data.LESION_RIGHT) > 0, (labels & data.LESION_LEFT) > 0
-    targets = _full_targets(right, left & ~right, np.zeros_like(right))
+    target, known = _full_targets(right, left & ~right, np.zeros_like(right))
+    target[HEART], known[HEART] = _heart_of_mediastinum((labels & data.LESION_MEDIASTINUM) > 0)
+    targets = target, known
     return _sample(data.image(root, "cxr/lesion.zip", row["file"]), targets, "lesion", side)
 
 
@@ -144,7 +148,7 @@ def _field_targets(right: Planes, left: Planes, heart: Planes) -> tuple[Planes, 
     hull = _hull(right | left | heart)
     target = np.stack([right, left, heart, right, left])
     full_known = np.stack([right | left | ~hull] * 2)
-    heart_known = np.full_like(right, bool(heart.any()))
+    heart_known = np.ones_like(right) if heart.any() else right | left
     known = np.concatenate([np.ones_like(both), heart_known[None], full_known])
     return target, known
 
@@ -154,9 +158,24 @@ def _full_targets(right: Planes, left: Planes, _heart: Planes) -> tuple[Planes, 
     both = np.stack([right, left])
     columns = np.arange(right.shape[1])
     lateral = np.stack([columns < _mean_column(right), columns > _mean_column(left)])[:, None, :]
+    no_heart = (both & lateral).any(0) | ~_hull(right | left)
     target = np.concatenate([both, np.zeros_like(right)[None], both])
-    known = np.concatenate([~both | lateral, np.zeros_like(right)[None], np.ones_like(both)])
+    known = np.concatenate([~both | lateral, no_heart[None], np.ones_like(both)])
     return target, known
+
+
+def _heart_of_mediastinum(mediastinum: Planes) -> tuple[Planes, Planes]:
+    """A heart, and where it is known, from a mask that holds the great vessels as well.
+
+    Nothing outside of the mask is heart. Inside, only the rows at half height and below are
+    known: there the mask is as wide as the heart.
+    """
+    rows = np.flatnonzero(mediastinum.any(1))
+    if rows.size == 0:
+        return mediastinum, mediastinum
+    first, last = (rows[0] + share * rows.size for share in _HEART_ROWS)
+    height = np.arange(len(mediastinum))[:, None]
+    return mediastinum, ~mediastinum | ((height >= first) & (height < last))
 
 
 def _mean_column(mask: Planes) -> float:
