@@ -5,17 +5,20 @@ Splits are by patient; no test image and no external hospital is looked at here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from calibration import atlas
 from edge.engines.engine import Engine, ModelCard
 from edge.engines.registry import load
 from edge.stages.numbers import softmax
-from edge.stages.radiograph.geometry import WORKING_SIDE, lung_tile, tile
+from edge.stages.radiograph.classification import embedding
+from edge.stages.radiograph.geometry import lung_tile, tile
 from models.training import data, pneumonia
 
 Numbers = npt.NDArray[np.float64]
@@ -23,13 +26,16 @@ Numbers = npt.NDArray[np.float64]
 _SENSITIVITY = 0.95
 """Share of abnormal validation images that the decision threshold has to find."""
 _SPECIFICITY = 0.95
+_NEAR = 0.99
 _COVERAGE = 0.90
 """Share of validation images whose true class a prediction set has to contain."""
 
 
 def lung_field(root: Path, card: ModelCard) -> dict[str, Any]:
-    """Plausibility limits of the lungs: wider than anything seen in training masks."""
-    return {"least_area": 0.02, "most_area": 0.75, "most_ratio": 4.0}
+    """Plausibility limits of the lungs, wider than anything seen in training masks, and the atlas."""
+    limits = {"least_area": 0.02, "most_area": 0.75, "most_ratio": 4.0}
+    engine = load(replace(card, thresholds=limits), threads=2)
+    return limits | atlas.build(root, engine)
 
 
 def frontal_gate(root: Path, card: ModelCard) -> dict[str, Any]:
@@ -44,31 +50,39 @@ def frontal_gate(root: Path, card: ModelCard) -> dict[str, Any]:
     return {"frontal": round(float(np.clip(passed, 0.5, 0.9)), 3), "turned": 0.9, "inverted": 0.9}
 
 
-def pneumonia_logits(engine: Engine, samples: Iterable[pneumonia.Sample]) -> npt.NDArray[np.float32]:
-    """Output of the classifier for samples, shape (N, 10)."""
+def pneumonia_outputs(engine: Engine, samples: Iterable[pneumonia.Sample]) -> npt.NDArray[np.float32]:
+    """Output of the classifier for samples, shape (N, C)."""
     side = engine.card.side
-    tiles = (lung_tile(data.to_unit(s.pixels), s.lungs, side) for s in samples)
+    found = (s.picture for s in samples)
+    tiles = (lung_tile(data.to_unit(p.pixels), p.lungs, p.matrix, side) for p in found)
     return np.stack([engine.run(shown[None])[0] for shown in tiles])
 
 
 def pneumonia_thresholds(root: Path, card: ModelCard) -> dict[str, Any]:
-    """Temperature, decision limits and conformal quantile of each head."""
+    """Temperature, decision limits and conformal quantile of each head, and the greatest distance."""
     samples = pneumonia.load(root, ("val",))
-    logits = pneumonia_logits(load(card, threads=2), samples)
+    outputs = pneumonia_outputs(load(card, threads=2), samples)
     split = len(pneumonia.CHILD)
-    found: dict[str, Any] = {"working_side": WORKING_SIDE}
+    found: dict[str, Any] = {"most_distance": _most_distance(outputs, samples, card)}
     for group, classes, part in (
         ("child", pneumonia.CHILD, slice(0, split)),
-        ("adult", pneumonia.ADULT, slice(split, -1)),
+        ("adult", pneumonia.ADULT, slice(split, split + len(pneumonia.ADULT))),
     ):
         kept = [i for i, s in enumerate(samples) if s.group == group]
         allowed = np.array([_allowed(samples[i], group, classes) for i in kept])
-        found |= {f"{group}_{k}": v for k, v in _head(logits[kept, part], allowed).items()}
+        found |= {f"{group}_{k}": v for k, v in _head(outputs[kept, part], allowed).items()}
     return found
 
 
-def _allowed(sample: pneumonia.Sample, group: str, classes: tuple[str, ...]) -> list[bool]:
-    names = pneumonia.allowed_classes(sample, group)
+def _most_distance(outputs: npt.NDArray[np.float32], samples: Sequence[pneumonia.Sample], card: ModelCard) -> float:
+    """The distance that ``_NEAR`` of the validation images of the farthest source stay below."""
+    distances = np.array([np.square(embedding(row, card.outputs)).mean() for row in outputs])
+    sources = np.array([s.row.source for s in samples])
+    return round(max(float(np.quantile(distances[sources == name], _NEAR)) for name in np.unique(sources)), 3)
+
+
+def _allowed(sample: pneumonia.Sample, head: str, classes: tuple[str, ...]) -> list[bool]:
+    names = pneumonia.allowed_classes(sample.group, sample.row.label, head)
     return [name in names for name in classes]
 
 

@@ -44,7 +44,8 @@ class Shipment:
 
     Attributes
     ----------
-    recipe : module of ``models.training`` with ``Config``, ``OUTPUTS``, ``network`` and ``calibration_tiles``.
+    recipe : module of ``models.training`` with ``Config``, ``OUTPUTS``, ``network`` and ``calibration_tiles``,
+        and ``finish`` where something is added to the trained network.
     """
 
     version: str
@@ -67,6 +68,8 @@ def ship(name: str, root: Path, checkpoint: Path, folder: Path) -> ModelCard:
     recipe, config = shipment.recipe, shipment.recipe.Config()
     network = recipe.network(config)
     network.load_state_dict(torch.load(checkpoint, weights_only=True))
+    if hasattr(recipe, "finish"):
+        network = recipe.finish(network, root)
     exact = checkpoint.with_suffix(".onnx")
     quantize.export(network, config.side, exact)
     target = folder / name / "model.onnx"

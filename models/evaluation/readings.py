@@ -13,7 +13,8 @@ from edge.config import Settings
 from edge.engines.engine import Engine
 from edge.pipeline.reading import load_engines
 from edge.pipeline.runner import Engines
-from edge.stages.radiograph import classification, quality, segmentation
+from edge.stages.radiograph import classification, quality, registration, segmentation
+from edge.stages.radiograph.registration import lung_image
 from edge.stages.stage import Case, first_case
 from edge.types import Group, Radiograph, Severity
 from models.training import data
@@ -26,16 +27,15 @@ class Reading:
     Attributes
     ----------
     accepted : whether the gate let it pass.
-    known, unknown : the claim with the age group given, and without it; None where not accepted.
-    logits : of the classifier, shape (10,); None where not accepted.
+    known, unknown : the claim with the age group given, and without it.
+    logits : output of the classifier, shape (C,). All None where not accepted, or where no lungs were found.
     """
 
     row: data.Row
     accepted: bool
-    lungs_found: bool
-    logits: npt.NDArray[np.float32] | None
-    known: classification.Claim | None
-    unknown: classification.Claim | None
+    logits: npt.NDArray[np.float32] | None = None
+    known: classification.Claim | None = None
+    unknown: classification.Claim | None = None
 
 
 def engines(folder: Path | None = None, settings: Settings | None = None) -> dict[str, Engine]:
@@ -70,17 +70,18 @@ def read(root: Path, wanted: Iterable[data.Row], by: dict[str, Engine]) -> Itera
 def _reading(row: data.Row, case: Case, by: dict[str, Engine]) -> Reading:
     gate = quality.read(case, by["frontal_gate"])
     if any(remark.severity is Severity.STOP for remark in gate.remarks):
-        return Reading(row=row, accepted=False, lungs_found=False, logits=None, known=None, unknown=None)
+        return Reading(row=row, accepted=False)
     segmented = segmentation.read(gate.case, by["lung_field"]).case
+    aligned = registration.read(segmented, by["lung_field"]).case
+    if aligned.alignment is None:
+        return Reading(row=row, accepted=True)
     engine = by["pneumonia"]
-    logits = engine.run(classification.lung_image(segmented, engine.card)[None])[0]
-    found = segmented.lungs is not None
+    logits = engine.run(lung_image(aligned, engine.card.side)[None])[0]
     group = Group.CHILD if row.is_child else Group.ADULT
     return Reading(
         row=row,
         accepted=True,
-        lungs_found=found,
         logits=logits,
-        known=classification.interpret(logits, engine.card, group, lungs_found=found),
-        unknown=classification.interpret(logits, engine.card, Group.UNKNOWN, lungs_found=found),
+        known=classification.interpret(logits, engine.card, group),
+        unknown=classification.interpret(logits, engine.card, Group.UNKNOWN),
     )

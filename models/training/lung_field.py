@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from edge.stages.radiograph.geometry import tile
 from models.training import augment, data
-from models.training.backbone import MEAN, STD, STRIDE_CHANNELS, Pretrained, conv_bn
+from models.training.backbone import MEAN, STD, UNet
 from models.training.loop import Recipe, parse_arguments, train
 
 RIGHT_FIELD, LEFT_FIELD, HEART, RIGHT_FULL, LEFT_FULL = range(5)
@@ -51,36 +51,9 @@ class Config(Recipe):
     widths: tuple[int, ...] = (96, 64, 32, 16)
 
 
-class LungField(Pretrained):
-    """(N, 1, S, S) normalised image -> (N, 5, S / 2, S / 2) logits."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config.frozen_blocks)
-        del self.encoder.blocks[15:], self.encoder.head
-        ups, cin = [], STRIDE_CHANNELS[32]
-        for stride, width in zip((16, 8, 4, 2), config.widths, strict=True):
-            ups.append(_double_conv(cin + STRIDE_CHANNELS[stride], width))
-            cin = width
-        self.ups = nn.ModuleList(ups)
-        self.out = nn.Conv2d(cin, len(OUTPUTS), 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        maps = self.encoder.pyramid(x)
-        y = maps[32]
-        for stride, up in zip((16, 8, 4, 2), self.ups, strict=True):
-            y = F.interpolate(y, scale_factor=2.0, mode="nearest")
-            y = up(torch.cat([y, maps[stride]], 1))
-        logits: Tensor = self.out(y)
-        return logits
-
-
-def network(config: Config) -> LungField:
+def network(config: Config) -> UNet:
     """The network before training; maps in the order of ``OUTPUTS``."""
-    return LungField(config)
-
-
-def _double_conv(cin: int, cout: int) -> nn.Sequential:
-    return nn.Sequential(*conv_bn(cin, cout, 3), nn.ReLU6(), *conv_bn(cout, cout, 3), nn.ReLU6())
+    return UNet(len(OUTPUTS), config.widths, config.frozen_blocks)
 
 
 @dataclass(frozen=True, slots=True)
