@@ -13,32 +13,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from calibration import atlas
+from calibration import atlas, folds
 from edge.engines.engine import Engine, ModelCard
 from edge.engines.registry import load
-from edge.stages.numbers import softmax
+from edge.stages.numbers import sigmoid, softmax
+from edge.stages.radiograph import detection, severity
 from edge.stages.radiograph.classification import embedding
-from edge.stages.radiograph.geometry import lung_tile, tile
-from models.training import data, pneumonia
+from edge.stages.radiograph.geometry import lung_tile, squash_labels, tile
+from models.training import data, opacity, pneumonia
 
 Numbers = npt.NDArray[np.float64]
 
 _SENSITIVITY = 0.95
 """Share of abnormal validation images that the decision threshold has to find."""
 _SPECIFICITY = 0.95
+_FALSE_MARKS = 0.3
+"""Marks that a normal validation image may carry on average."""
 _NEAR = 0.99
 _COVERAGE = 0.90
 """Share of validation images whose true class a prediction set has to contain."""
 
 
-def lung_field(root: Path, card: ModelCard) -> dict[str, Any]:
+def lung_field(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
     """Plausibility limits of the lungs, wider than anything seen in training masks, and the atlas."""
     limits = {"least_area": 0.02, "most_area": 0.75, "most_ratio": 4.0}
     engine = load(replace(card, thresholds=limits), threads=2)
     return limits | atlas.build(root, engine)
 
 
-def frontal_gate(root: Path, card: ModelCard) -> dict[str, Any]:
+def frontal_gate(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
     """The limit that 99.5 % of validation radiographs of the worst source pass, at least one half."""
     engine = load(card, threads=2)
     rows = [r for r in data.manifest(root) if r.split == "val" and not r.is_lateral]
@@ -50,15 +53,38 @@ def frontal_gate(root: Path, card: ModelCard) -> dict[str, Any]:
     return {"frontal": round(float(np.clip(passed, 0.5, 0.9)), 3), "turned": 0.9, "inverted": 0.9}
 
 
+def opacity_limits(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
+    """Weights of the scores from the folds, and limits that normal validation images keep to."""
+    limits = {"opaque_from": 0.5, "consolidated_from": 0.5, "least_percent": 1.5, "marked_from": 0.0}
+    limits |= folds.weights(root, checkpoints)
+    engine = load(card, threads=2)
+    surest, sums = [], []
+    for sample in opacity.normal_samples(root, "val", every=2):
+        picture, side = sample.picture, engine.card.side
+        shown = lung_tile(data.to_unit(picture.pixels), picture.lungs, picture.alignment.matrix, side)
+        maps = np.asarray(sigmoid(engine.run(shown[None])[0]), np.float32)
+        zones = squash_labels(picture.alignment.zones, maps.shape[-1])
+        marks = detection.marked(maps, picture.alignment, picture.pixels.shape, limits)
+        surest.append([mark.peak for mark in marks])
+        sums.append(sum(severity.scored(severity.features(maps, zones), limits)["zones"].values()))
+    allowed = int(_FALSE_MARKS * len(surest))
+    peaks = sorted((peak for image in surest for peak in image), reverse=True)
+    marked_from = peaks[allowed] if len(peaks) > allowed else limits["opaque_from"]
+    return limits | {
+        "marked_from": round(float(marked_from), 4),
+        "none_below": round(float(np.quantile(sums, _SPECIFICITY)), 1),
+    }
+
+
 def pneumonia_outputs(engine: Engine, samples: Iterable[pneumonia.Sample]) -> npt.NDArray[np.float32]:
     """Output of the classifier for samples, shape (N, C)."""
     side = engine.card.side
     found = (s.picture for s in samples)
-    tiles = (lung_tile(data.to_unit(p.pixels), p.lungs, p.matrix, side) for p in found)
+    tiles = (lung_tile(data.to_unit(p.pixels), p.lungs, p.alignment.matrix, side) for p in found)
     return np.stack([engine.run(shown[None])[0] for shown in tiles])
 
 
-def pneumonia_thresholds(root: Path, card: ModelCard) -> dict[str, Any]:
+def pneumonia_thresholds(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
     """Temperature, decision limits and conformal quantile of each head, and the greatest distance."""
     samples = pneumonia.load(root, ("val",))
     outputs = pneumonia_outputs(load(card, threads=2), samples)

@@ -23,7 +23,7 @@ import numpy as np
 from calibration import fit, quantize
 from edge.engines.engine import ModelCard
 from edge.engines.registry import default_folder, load
-from models.training import frontal_gate, lung_field, pneumonia
+from models.training import frontal_gate, lung_field, opacity, pneumonia
 from models.training.backbone import MEAN, STD
 
 if sys.version_info >= (3, 11):
@@ -46,17 +46,19 @@ class Shipment:
     ----------
     recipe : module of ``models.training`` with ``Config``, ``OUTPUTS``, ``network`` and ``calibration_tiles``,
         and ``finish`` where something is added to the trained network.
+    thresholds : limits from the data, the model's card and the folder of checkpoints.
     """
 
     version: str
     recipe: ModuleType
-    thresholds: Callable[[Path, ModelCard], dict[str, Any]]
+    thresholds: Callable[[Path, ModelCard, Path], dict[str, Any]]
 
 
 SHIPMENTS = {
     "frontal_gate": Shipment("1.0.0", frontal_gate, fit.frontal_gate),
-    "lung_field": Shipment("1.0.0", lung_field, fit.lung_field),
-    "pneumonia": Shipment("1.0.0", pneumonia, fit.pneumonia_thresholds),
+    "lung_field": Shipment("2.0.0", lung_field, fit.lung_field),
+    "opacity": Shipment("1.0.0", opacity, fit.opacity_limits),
+    "pneumonia": Shipment("2.0.0", pneumonia, fit.pneumonia_thresholds),
 }
 
 
@@ -77,7 +79,7 @@ def ship(name: str, root: Path, checkpoint: Path, folder: Path) -> ModelCard:
     tiles = recipe.calibration_tiles(root, _CALIBRATION_IMAGES)
     quantize.quantize(exact, target, [((tile - MEAN) / STD)[None, None].astype(np.float32) for tile in tiles])
     card = _card(name, shipment, target)
-    _register(folder, card, shipment.thresholds(root, card))
+    _register(folder, card, shipment.thresholds(root, card, checkpoint.parent))
     return card
 
 

@@ -173,7 +173,7 @@ class Finding:
     Attributes
     ----------
     code : ``ground_glass_opacity`` or ``consolidation``.
-    probability : mean of the network's answer inside the contour, 0 to 1.
+    probability, peak : mean and greatest of the network's answer inside the contour, 0 to 1.
     contour : (row, column) points of a closed line, in pixels of the upright image.
     laterality : ``right`` or ``left``, of the patient.
     lung_percent : the share of that lung, 0 to 100.
@@ -181,6 +181,7 @@ class Finding:
 
     code: str
     probability: float
+    peak: float
     box_px: BoxPx
     contour: tuple[tuple[float, float], ...]
     laterality: str

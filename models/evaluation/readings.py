@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,10 @@ from edge.config import Settings
 from edge.engines.engine import Engine
 from edge.pipeline.reading import load_engines
 from edge.pipeline.runner import Engines
-from edge.stages.radiograph import classification, quality, registration, segmentation
+from edge.stages.radiograph import classification, detection, quality, registration, segmentation, severity
 from edge.stages.radiograph.registration import lung_image
 from edge.stages.stage import Case, first_case
-from edge.types import Group, Radiograph, Severity
+from edge.types import Finding, Group, Radiograph, Severity
 from models.training import data
 
 
@@ -29,6 +30,8 @@ class Reading:
     accepted : whether the gate let it pass.
     known, unknown : the claim with the age group given, and without it.
     logits : output of the classifier, shape (C,). All None where not accepted, or where no lungs were found.
+    findings, severity : of detection and severity; nothing in the same cases.
+    size_px : (height, width) of the image.
     """
 
     row: data.Row
@@ -36,6 +39,9 @@ class Reading:
     logits: npt.NDArray[np.float32] | None = None
     known: classification.Claim | None = None
     unknown: classification.Claim | None = None
+    findings: tuple[Finding, ...] = ()
+    severity: Mapping[str, Any] | None = None
+    size_px: tuple[int, int] = (0, 0)
 
 
 def engines(folder: Path | None = None, settings: Settings | None = None) -> dict[str, Engine]:
@@ -78,10 +84,14 @@ def _reading(row: data.Row, case: Case, by: dict[str, Engine]) -> Reading:
     engine = by["pneumonia"]
     logits = engine.run(lung_image(aligned, engine.card.side)[None])[0]
     group = Group.CHILD if row.is_child else Group.ADULT
+    detected = detection.read(aligned, by["opacity"])
     return Reading(
         row=row,
         accepted=True,
         logits=logits,
         known=classification.interpret(logits, engine.card, group),
         unknown=classification.interpret(logits, engine.card, Group.UNKNOWN),
+        findings=detected.findings,
+        severity=severity.read(detected.case, by["opacity"]).values,
+        size_px=(case.pixels.shape[0], case.pixels.shape[1]),
     )

@@ -75,11 +75,14 @@ def somewhere(rng: Rng, lungs: npt.NDArray[np.uint8]) -> Image:
     return np.asarray(cv2.GaussianBlur(where * (lungs > 0), (0, 0), 3), np.float32)
 
 
-def random_view(rng: Rng, matrix: Matrix, *, turn_deg: float, zoom: float, shift: float) -> tuple[Matrix, bool]:
-    """A registration matrix a little off, and mirrored half of the time; also whether it is mirrored."""
-    off = random_affine(rng, 1, turn_deg=turn_deg, zoom=zoom, shift=shift)
-    whole = np.vstack([off, [0, 0, 1]]) @ np.vstack([matrix, [0, 0, 1]])
-    return whole[:2], bool(off[0, 0] < 0)
+def random_view(rng: Rng, *, turn_deg: float, zoom: float, shift: float) -> Matrix:
+    """What takes the frame of the atlas to one a little off, and mirrored half of the time: (2, 3), in shares."""
+    return random_affine(rng, 1, turn_deg=turn_deg, zoom=zoom, shift=shift)
+
+
+def after(second: Matrix, first: Matrix) -> Matrix:
+    """The (2, 3) matrix of one transform after another."""
+    return np.asarray((np.vstack([second, [0, 0, 1]]) @ np.vstack([first, [0, 0, 1]]))[:2])
 
 
 def without_lungs(rng: Rng, image: Image, lungs: npt.NDArray[np.uint8]) -> Image:

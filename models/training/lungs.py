@@ -16,9 +16,9 @@ import numpy as np
 from edge.engines import registry
 from edge.engines.engine import Engine
 from edge.stages.radiograph import segmentation
-from edge.stages.radiograph.geometry import WORKING_SIDE, Labels, Matrix, Pixels, squash
+from edge.stages.radiograph.geometry import WORKING_SIDE, Labels, Pixels, squash
 from edge.stages.radiograph.registration import align
-from edge.stages.stage import first_case
+from edge.stages.stage import Alignment, first_case
 from edge.types import Radiograph
 from models.training import data
 
@@ -33,12 +33,11 @@ class Picture:
     ----------
     pixels : uint8, shape (S, S), squashed to ``WORKING_SIDE``.
     lungs : uint8, same shape: 1 right, 2 left.
-    matrix : of the registration, shape (2, 3).
     """
 
     pixels: data.Grey
     lungs: Labels
-    matrix: Matrix
+    alignment: Alignment
 
 
 def pictures(images: Iterable[tuple[str, data.Grey]]) -> Iterator[Picture | None]:
@@ -48,7 +47,7 @@ def pictures(images: Iterable[tuple[str, data.Grey]]) -> Iterator[Picture | None
         pixels = squash(data.to_unit(grey), WORKING_SIDE)
         lungs = _kept(name, pixels, engine)
         found = np.rint(pixels * 255).astype(np.uint8)
-        yield Picture(found, lungs, align(lungs, engine.card.thresholds).matrix) if lungs.any() else None
+        yield Picture(found, lungs, align(lungs, engine.card.thresholds)) if lungs.any() else None
 
 
 def of_rows(root: Path, rows: Sequence[data.Row]) -> Iterator[tuple[data.Row, Picture]]:

@@ -111,7 +111,7 @@ def finish(classifier: Classifier, root: Path) -> Shipped:
     """Add the whitening of the features of training images: their ``_FEATURES`` first principal components."""
     side = Config().side
     tiles = [
-        lung_tile(data.to_unit(s.picture.pixels), s.picture.lungs, s.picture.matrix, side)
+        lung_tile(data.to_unit(s.picture.pixels), s.picture.lungs, s.picture.alignment.matrix, side)
         for s in load(root, ("train",), every=6)
     ]
     with torch.no_grad():
@@ -175,7 +175,8 @@ def augmented(rng: Rng, sample: Sample, style: Sample, side: int, fate: str) -> 
         pixels = augment.appearance(rng, pixels)
     if fate == "emptied":
         pixels = augment.without_lungs(rng, pixels, labels)
-    matrix, _ = augment.random_view(rng, sample.picture.matrix, turn_deg=8, zoom=0.1, shift=0.04)
+    view = augment.random_view(rng, turn_deg=8, zoom=0.1, shift=0.04)
+    matrix = augment.after(view, sample.picture.alignment.matrix)
     reshaped = augment.grown(labels, int(rng.integers(-5, 6)))
     shown = lung_tile(pixels, reshaped if reshaped.any() else labels, matrix, side)
     return augment.cut_patches(rng, shown)

@@ -88,7 +88,7 @@ def marked(maps: Maps, alignment: Alignment, shape: tuple[int, ...], limits: Map
     found = []
     for part in _parts(opaque):
         finding = _finding(part, fine, zones, to_source, limits)
-        if fine[OPACITY][part].max() >= limits["marked_from"] and finding.lung_percent >= limits["least_percent"]:
+        if finding.peak >= limits["marked_from"] and finding.lung_percent >= limits["least_percent"]:
             found.append(finding)
     return tuple(sorted(found, key=lambda finding: -finding.lung_percent))
 
@@ -109,6 +109,7 @@ def _finding(
     return Finding(
         code="consolidation" if is_consolidated else "ground_glass_opacity",
         probability=float(fine[OPACITY][part].mean()),
+        peak=float(fine[OPACITY][part].max()),
         box_px=(int(row0), int(column0), int(np.ceil(row1)) + 1, int(np.ceil(column1)) + 1),
         contour=tuple((round(float(y), 1), round(float(x), 1)) for x, y in contour),
         laterality=zone.value.split("_")[0],
