@@ -108,7 +108,7 @@ def _finding(
     is_consolidated = fine[CONSOLIDATION][part].mean() >= limits["consolidated_from"]
     return Finding(
         code="consolidation" if is_consolidated else "ground_glass_opacity",
-        probability=float(fine[OPACITY][part].mean()),
+        confidence=float(fine[OPACITY][part].mean()),
         peak=float(fine[OPACITY][part].max()),
         box_px=(int(row0), int(column0), int(np.ceil(row1)) + 1, int(np.ceil(column1)) + 1),
         contour=tuple((round(float(y), 1), round(float(x), 1)) for x, y in contour),
