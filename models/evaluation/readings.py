@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.config import Settings
+from edge.engines import registry
 from edge.engines.engine import Engine
 from edge.pipeline.reading import load_engines
-from edge.pipeline.runner import Engines
-from edge.stages.radiograph import classification, quality, segmentation
+from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, run
+from edge.stages.radiograph import classification
+from edge.stages.radiograph.geometry import Pixels
 from edge.stages.stage import Case, first_case
-from edge.types import Group, Radiograph, Severity
+from edge.types import Group, Radiograph, Severity, StageStatus
 from models.training import data
+
+_BEFORE = RADIOGRAPH_STAGES[: RADIOGRAPH_STAGES.index(classification.STAGE)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +32,7 @@ class Reading:
     ----------
     accepted : whether the gate let it pass.
     known, unknown : the claim with the age group given, and without it; None where not accepted.
-    logits : of the classifier, shape (10,); None where not accepted.
+    logits : of the classifier, shape (C,); None where not accepted.
     """
 
     row: data.Row
@@ -53,6 +58,22 @@ def engines(folder: Path | None = None, settings: Settings | None = None) -> dic
     return {name: engine for name, engine in loaded.items() if not isinstance(engine, Exception)}
 
 
+def exact(by: Mapping[str, Engine], folder: Path) -> dict[str, Engine]:
+    """The same engines, in FP32 where ``folder`` holds ``<name>.onnx``, as ``calibration.ship`` leaves it.
+
+    Limits stay those of the shipped model, so that a decision that flips flips by its precision alone.
+    """
+    return {name: _exact(engine, folder / f"{name}.onnx") for name, engine in by.items()}
+
+
+def _exact(engine: Engine, path: Path) -> Engine:
+    if not path.exists():
+        return engine
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    card = replace(engine.card, path=path, sha256=sha256, precision="fp32")
+    return registry.load(card, Settings().engine.threads)
+
+
 def rows(root: Path) -> list[data.Row]:
     """Test and external images, without the patients whose images served any training."""
     used = data.lesion_patients(root) | data.gate_patients(root)
@@ -60,27 +81,44 @@ def rows(root: Path) -> list[data.Row]:
     return [r for r in wanted if r.patient not in used]
 
 
-def read(root: Path, wanted: Iterable[data.Row], by: dict[str, Engine]) -> Iterator[Reading]:
+def read(root: Path, wanted: Iterable[data.Row], by: Mapping[str, Engine]) -> Iterator[Reading]:
     """Read images one by one."""
     for row in wanted:
-        case = first_case(Radiograph(pixels=data.to_unit(data.pixels(root, row))))
-        yield _reading(row, case, by)
+        case = seen(data.to_unit(data.pixels(root, row)), by)
+        yield _reading(row, case, by["pneumonia"])
 
 
-def _reading(row: data.Row, case: Case, by: dict[str, Engine]) -> Reading:
-    gate = quality.read(case, by["frontal_gate"])
-    if any(remark.severity is Severity.STOP for remark in gate.remarks):
+def seen(pixels: Pixels, by: Mapping[str, Engine]) -> Case | None:
+    """An image as the stages before classification leave it, or None where the gate refuses it.
+
+    Raises
+    ------
+    RuntimeError
+        Where a stage failed: figures of a reading that broke would be wrong.
+    """
+    case, results = run(first_case(Radiograph(pixels=pixels)), by, _BEFORE)
+    failed = [result.stage for result in results if result.status is StageStatus.FAILED]
+    if failed:
+        raise RuntimeError(f"expected every stage to succeed, failed: {failed}")
+    stops = (remark for result in results for remark in result.remarks if remark.severity is Severity.STOP)
+    return None if any(stops) else case
+
+
+def _reading(row: data.Row, case: Case | None, engine: Engine) -> Reading:
+    if case is None:
         return Reading(row=row, accepted=False, lungs_found=False, logits=None, known=None, unknown=None)
-    segmented = segmentation.read(gate.case, by["lung_field"]).case
-    engine = by["pneumonia"]
-    logits = engine.run(classification.lung_image(segmented, engine.card)[None])[0]
-    found = segmented.lungs is not None
-    group = Group.CHILD if row.is_child else Group.ADULT
+    logits = engine.run(classification.lung_image(case, engine.card)[None])[0]
+    found = case.lungs is not None
     return Reading(
         row=row,
         accepted=True,
         lungs_found=found,
         logits=logits,
-        known=classification.interpret(logits, engine.card, group, lungs_found=found),
+        known=classification.interpret(logits, engine.card, group(row), lungs_found=found),
         unknown=classification.interpret(logits, engine.card, Group.UNKNOWN, lungs_found=found),
     )
+
+
+def group(row: data.Row) -> Group:
+    """The age group that the source states."""
+    return Group.CHILD if row.is_child else Group.ADULT
