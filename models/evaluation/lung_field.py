@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -29,11 +30,10 @@ def evaluate(root: Path, engine: Engine) -> Figures:
     hearts: list[float] = []
     ratios: list[float] = []
     for row in rows:
-        planes = _planes(engine, data.pixels(root, row))
+        planes = planes_of(engine, data.pixels(root, row))
         true = data.mask(root, row)
-        names = _FULL if row.source in _V7_SOURCES else _FIELD
         where = f"{row.source} ({'external' if row.source == 'Cohen' else 'test'})"
-        lungs.setdefault(where, []).append(dice(_union(planes, names), np.isin(true, (1, 2, 4))))
+        lungs.setdefault(where, []).append(_lung_dice(planes, true, row))
         if row.source == "JSRT":
             hearts.append(dice(planes["heart"], true == 3))
             ratios.append(
@@ -51,13 +51,24 @@ def evaluate(root: Path, engine: Engine) -> Figures:
 def _lesion_pairs(root: Path, engine: Engine) -> list[tuple[Mask, Mask]]:
     pairs = []
     for row in data.lesion_rows(root, of_known_patients=False):
-        planes = _planes(engine, data.image(root, "cxr/lesion.zip", row["file"]))
+        planes = planes_of(engine, data.image(root, "cxr/lesion.zip", row["file"]))
         true = data.image(root, "cxr/lesion.zip", row["mask"])
         pairs.append((_union(planes, _FULL), (true & (data.LESION_RIGHT | data.LESION_LEFT)) > 0))
     return pairs
 
 
-def _planes(engine: Engine, grey: data.Grey) -> dict[str, Mask]:
+def lung_dice(root: Path, row: data.Row, engine: Engine) -> float:
+    """Overlap of the lungs with the mask of a row, by the definition of a lung of its source."""
+    return _lung_dice(planes_of(engine, data.pixels(root, row)), data.mask(root, row), row)
+
+
+def _lung_dice(planes: Mapping[str, Mask], true: data.Grey, row: data.Row) -> float:
+    names = _FULL if row.source in _V7_SOURCES else _FIELD
+    return dice(_union(planes, names), np.isin(true, (1, 2, 4)))
+
+
+def planes_of(engine: Engine, grey: data.Grey) -> dict[str, Mask]:
+    """What the network outlines of an image, by the name of its output."""
     logits = engine.run(tile(data.to_unit(grey), engine.card.side)[None])[0]
     return {
         name: plane.astype(bool)
@@ -70,7 +81,7 @@ def _ratio(heart: Mask, lungs: Mask) -> float:
     return float(np.ptp(np.flatnonzero(heart.any(0))) / np.ptp(np.flatnonzero(lungs.any(0)))) if heart.any() else 0.0
 
 
-def _union(planes: dict[str, Mask], names: tuple[str, str]) -> Mask:
+def _union(planes: Mapping[str, Mask], names: tuple[str, str]) -> Mask:
     return planes[names[0]] | planes[names[1]]
 
 
