@@ -20,7 +20,7 @@ from edge.stages.numbers import sigmoid, softmax
 from edge.stages.radiograph import detection, severity
 from edge.stages.radiograph.classification import embedding
 from edge.stages.radiograph.geometry import lung_tile, squash_labels, tile
-from models.training import data, opacity, pneumonia
+from models.training import data, lungs, opacity, pneumonia
 
 Numbers = npt.NDArray[np.float64]
 
@@ -60,9 +60,7 @@ def opacity_limits(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, 
     engine = load(card, threads=2)
     surest, sums = [], []
     for sample in opacity.normal_samples(root, "val", every=2):
-        picture, side = sample.picture, engine.card.side
-        shown = lung_tile(data.to_unit(picture.pixels), picture.lungs, picture.alignment.matrix, side)
-        maps = np.asarray(sigmoid(engine.run(shown[None])[0]), np.float32)
+        picture, maps = sample.picture, opacity_maps(engine, sample.picture)
         zones = squash_labels(picture.alignment.zones, maps.shape[-1])
         marks = detection.marked(maps, picture.alignment, picture.pixels.shape, limits)
         surest.append([mark.peak for mark in marks])
@@ -74,6 +72,13 @@ def opacity_limits(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, 
         "marked_from": round(float(marked_from), 4),
         "none_below": round(float(np.quantile(sums, _SPECIFICITY)), 1),
     }
+
+
+def opacity_maps(engine: Engine, picture: lungs.Picture) -> detection.Maps:
+    """What the engine of the detection makes of a picture, probabilities, shape (3, S, S)."""
+    matrix, side = picture.alignment.matrix, engine.card.side
+    shown = lung_tile(data.to_unit(picture.pixels), picture.lungs, matrix, side)
+    return np.asarray(sigmoid(engine.run(shown[None])[0]), np.float32)
 
 
 def pneumonia_outputs(engine: Engine, samples: Iterable[pneumonia.Sample]) -> npt.NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -27,29 +28,47 @@ def evaluate(root: Path, engine: Engine) -> Figures:
     rows = [r for r in rows if r.patient not in used]
     lungs: dict[str, list[float]] = {}
     hearts: list[float] = []
+    ratios: list[float] = []
     for row in rows:
-        planes = _planes(engine, data.pixels(root, row))
+        planes = planes_of(engine, data.pixels(root, row))
         true = data.mask(root, row)
-        names = _FULL if row.source in _V7_SOURCES else _FIELD
         where = f"{row.source} ({'external' if row.source == 'Cohen' else 'test'})"
-        lungs.setdefault(where, []).append(_dice(_union(planes, names), np.isin(true, (1, 2, 4))))
+        lungs.setdefault(where, []).append(_lung_dice(planes, true, row))
         if row.source == "JSRT":
-            hearts.append(_dice(planes["heart"], true == 3))
-    lungs["lesion.zip (external)"] = [_dice(*pair) for pair in _lesion_pairs(root, engine)]
+            hearts.append(dice(planes["heart"], true == 3))
+            ratios.append(
+                abs(_ratio(planes["heart"], _union(planes, _FIELD)) - _ratio(true == 3, np.isin(true, (1, 2))))
+            )
+    lungs["lesion.zip (external)"] = [dice(*pair) for pair in _lesion_pairs(root, engine)]
     figures = {f"lung Dice, {name}": summary(values) for name, values in sorted(lungs.items())}
-    return {**figures, "heart Dice, JSRT (test)": summary(hearts)}
+    return {
+        **figures,
+        "heart Dice, JSRT (test)": summary(hearts),
+        "cardiothoracic ratio error, JSRT (test)": summary(ratios),
+    }
 
 
 def _lesion_pairs(root: Path, engine: Engine) -> list[tuple[Mask, Mask]]:
     pairs = []
     for row in data.lesion_rows(root, of_known_patients=False):
-        planes = _planes(engine, data.image(root, "cxr/lesion.zip", row["file"]))
+        planes = planes_of(engine, data.image(root, "cxr/lesion.zip", row["file"]))
         true = data.image(root, "cxr/lesion.zip", row["mask"])
         pairs.append((_union(planes, _FULL), (true & (data.LESION_RIGHT | data.LESION_LEFT)) > 0))
     return pairs
 
 
-def _planes(engine: Engine, grey: data.Grey) -> dict[str, Mask]:
+def lung_dice(root: Path, row: data.Row, engine: Engine) -> float:
+    """Overlap of the lungs with the mask of a row, by the definition of a lung of its source."""
+    return _lung_dice(planes_of(engine, data.pixels(root, row)), data.mask(root, row), row)
+
+
+def _lung_dice(planes: Mapping[str, Mask], true: data.Grey, row: data.Row) -> float:
+    names = _FULL if row.source in _V7_SOURCES else _FIELD
+    return dice(_union(planes, names), np.isin(true, (1, 2, 4)))
+
+
+def planes_of(engine: Engine, grey: data.Grey) -> dict[str, Mask]:
+    """What the network outlines of an image, by the name of its output."""
     logits = engine.run(tile(data.to_unit(grey), engine.card.side)[None])[0]
     return {
         name: plane.astype(bool)
@@ -57,11 +76,17 @@ def _planes(engine: Engine, grey: data.Grey) -> dict[str, Mask]:
     }
 
 
-def _union(planes: dict[str, Mask], names: tuple[str, str]) -> Mask:
+def _ratio(heart: Mask, lungs: Mask) -> float:
+    """Cardiothoracic ratio: the widest extent of the heart over that of the thorax (Danzer 1919)."""
+    return float(np.ptp(np.flatnonzero(heart.any(0))) / np.ptp(np.flatnonzero(lungs.any(0)))) if heart.any() else 0.0
+
+
+def _union(planes: Mapping[str, Mask], names: tuple[str, str]) -> Mask:
     return planes[names[0]] | planes[names[1]]
 
 
-def _dice(found: Mask, true: Mask) -> float:
+def dice(found: Mask, true: Mask) -> float:
+    """Overlap of two masks, twice their intersection over their sum (Dice 1945)."""
     if found.shape != true.shape:
         found = cv2.resize(found.astype(np.uint8), true.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     return 2 * int((found & true).sum()) / max(1, int(found.sum() + true.sum()))

@@ -87,5 +87,7 @@ def _by_source(group: Sequence[Reading]) -> dict[str, list[Reading]]:
 
 
 def _percent_auc(positive: Sequence[Reading], negative: Sequence[Reading]) -> dict[str, object]:
-    scores = np.array([r.severity["percent"] for r in (*positive, *negative) if r.severity is not None])
-    return auc_with_interval(scores, np.repeat([True, False], [len(positive), len(negative)]))
+    both = (*positive, *negative)
+    scores = np.array([r.severity["percent"] for r in both if r.severity is not None])
+    truth = np.repeat([True, False], [len(positive), len(negative)])
+    return auc_with_interval(scores, truth, [r.row.patient for r in both])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.config import Settings
+from edge.engines import registry
 from edge.engines.engine import Engine
 from edge.pipeline.reading import load_engines
-from edge.pipeline.runner import Engines
-from edge.stages.radiograph import classification, detection, quality, registration, segmentation, severity
+from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, run
+from edge.stages.radiograph import classification, severity
+from edge.stages.radiograph.geometry import Pixels
 from edge.stages.radiograph.registration import lung_image
 from edge.stages.stage import Case, first_case
-from edge.types import Finding, Group, Radiograph, Severity
+from edge.types import Finding, Group, Radiograph, Severity, StageResult, StageStatus
 from models.training import data
+
+_BEFORE = RADIOGRAPH_STAGES[: RADIOGRAPH_STAGES.index(classification.STAGE)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,11 @@ class Reading:
     severity: Mapping[str, Any] | None = None
     size_px: tuple[int, int] = (0, 0)
 
+    @property
+    def is_claimed(self) -> bool:
+        """Whether the classifier spoke: the gate let the image pass, and lungs were found."""
+        return self.known is not None
+
 
 def engines(folder: Path | None = None, settings: Settings | None = None) -> dict[str, Engine]:
     """Every shipped engine, or those registered in another folder.
@@ -59,6 +69,22 @@ def engines(folder: Path | None = None, settings: Settings | None = None) -> dic
     return {name: engine for name, engine in loaded.items() if not isinstance(engine, Exception)}
 
 
+def exact(by: Mapping[str, Engine], folder: Path) -> dict[str, Engine]:
+    """The same engines, in FP32 where ``folder`` holds ``<name>.onnx``, as ``calibration.ship`` leaves it.
+
+    Limits stay those of the shipped model, so that a decision that flips flips by its precision alone.
+    """
+    return {name: _exact(engine, folder / f"{name}.onnx") for name, engine in by.items()}
+
+
+def _exact(engine: Engine, path: Path) -> Engine:
+    if not path.exists():
+        return engine
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    card = replace(engine.card, path=path, sha256=sha256, precision="fp32")
+    return registry.load(card, Settings().engine.threads)
+
+
 def rows(root: Path) -> list[data.Row]:
     """Test and external images, without the patients whose images served any training."""
     used = data.lesion_patients(root) | data.gate_patients(root)
@@ -66,32 +92,52 @@ def rows(root: Path) -> list[data.Row]:
     return [r for r in wanted if r.patient not in used]
 
 
-def read(root: Path, wanted: Iterable[data.Row], by: dict[str, Engine]) -> Iterator[Reading]:
+def read(root: Path, wanted: Iterable[data.Row], by: Mapping[str, Engine]) -> Iterator[Reading]:
     """Read images one by one."""
     for row in wanted:
-        case = first_case(Radiograph(pixels=data.to_unit(data.pixels(root, row))))
-        yield _reading(row, case, by)
+        yield _reading(row, data.to_unit(data.pixels(root, row)), by)
 
 
-def _reading(row: data.Row, case: Case, by: dict[str, Engine]) -> Reading:
-    gate = quality.read(case, by["frontal_gate"])
-    if any(remark.severity is Severity.STOP for remark in gate.remarks):
-        return Reading(row=row, accepted=False)
-    segmented = segmentation.read(gate.case, by["lung_field"]).case
-    aligned = registration.read(segmented, by["lung_field"]).case
-    if aligned.alignment is None:
-        return Reading(row=row, accepted=True)
+def seen(pixels: Pixels, by: Mapping[str, Engine]) -> Case | None:
+    """An image as the stages before classification leave it, or None where the gate refuses it.
+
+    Raises
+    ------
+    RuntimeError
+        Where a stage failed: figures of a reading that broke would be wrong.
+    """
+    looked = _looked_at(pixels, by)
+    return None if looked is None else looked[0]
+
+
+def _looked_at(pixels: Pixels, by: Mapping[str, Engine]) -> tuple[Case, Sequence[StageResult]] | None:
+    case, results = run(first_case(Radiograph(pixels=pixels)), by, _BEFORE)
+    failed = [result.stage for result in results if result.status is StageStatus.FAILED]
+    if failed:
+        raise RuntimeError(f"expected every stage to succeed, failed: {failed}")
+    stops = (remark for result in results for remark in result.remarks if remark.severity is Severity.STOP)
+    return None if any(stops) else (case, results)
+
+
+def _reading(row: data.Row, pixels: Pixels, by: Mapping[str, Engine]) -> Reading:
+    looked = _looked_at(pixels, by)
+    if looked is None or looked[0].alignment is None:
+        return Reading(row=row, accepted=looked is not None)
+    case, results = looked
     engine = by["pneumonia"]
-    logits = engine.run(lung_image(aligned, engine.card.side)[None])[0]
-    group = Group.CHILD if row.is_child else Group.ADULT
-    detected = detection.read(aligned, by["opacity"])
+    logits = engine.run(lung_image(case, engine.card.side)[None])[0]
     return Reading(
         row=row,
         accepted=True,
         logits=logits,
-        known=classification.interpret(logits, engine.card, group),
+        known=classification.interpret(logits, engine.card, group(row)),
         unknown=classification.interpret(logits, engine.card, Group.UNKNOWN),
-        findings=detected.findings,
-        severity=severity.read(detected.case, by["opacity"]).values,
-        size_px=(case.pixels.shape[0], case.pixels.shape[1]),
+        findings=tuple(finding for result in results for finding in result.findings),
+        severity=severity.read(case, by["opacity"]).values,
+        size_px=(pixels.shape[0], pixels.shape[1]),
     )
+
+
+def group(row: data.Row) -> Group:
+    """The age group that the source states."""
+    return Group.CHILD if row.is_child else Group.ADULT
