@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edge.engines.engine import Engine
 from edge.stages.radiograph.geometry import tile
-from edge.stages.radiograph.segmentation import outlines
+from edge.stages.radiograph.segmentation import cardiothoracic_ratio, outlines
 from models.evaluation.figures import Figures, summary
 from models.training import data, lung_field
 
@@ -36,25 +36,27 @@ def evaluate(root: Path, engine: Engine) -> Figures:
         lungs.setdefault(where, []).append(_lung_dice(planes, true, row))
         if row.source == "JSRT":
             hearts.append(dice(planes["heart"], true == 3))
-            ratios.append(
-                abs(_ratio(planes["heart"], _union(planes, _FIELD)) - _ratio(true == 3, np.isin(true, (1, 2))))
-            )
-    lungs["lesion.zip (external)"] = [dice(*pair) for pair in _lesion_pairs(root, engine)]
+            ratios.append(_ratio_error(planes, true == 3, np.isin(true, (1, 2))))
+    lesions = list(_lesions(root, engine))
+    lungs["lesion.zip (external)"] = [dice(_union(planes, _FULL), true) for planes, true, _ in lesions]
+    outside = [_ratio_error(planes, heart, true) for planes, true, heart in lesions]
     figures = {f"lung Dice, {name}": summary(values) for name, values in sorted(lungs.items())}
     return {
         **figures,
         "heart Dice, JSRT (test)": summary(hearts),
         "cardiothoracic ratio error, JSRT (test)": summary(ratios),
+        "cardiothoracic ratio error, lesion.zip (external, against the cardiomediastinum)": summary(outside),
     }
 
 
-def _lesion_pairs(root: Path, engine: Engine) -> list[tuple[Mask, Mask]]:
-    pairs = []
+def _lesions(root: Path, engine: Engine) -> Iterator[tuple[Mapping[str, Mask], Mask, Mask]]:
+    """Found planes, true lungs and true cardiomediastinum of images whose patients served no training."""
     for row in data.lesion_rows(root, of_known_patients=False):
-        planes = planes_of(engine, data.image(root, "cxr/lesion.zip", row["file"]))
         true = data.image(root, "cxr/lesion.zip", row["mask"])
-        pairs.append((_union(planes, _FULL), (true & (data.LESION_RIGHT | data.LESION_LEFT)) > 0))
-    return pairs
+        if (true & data.LESION_MEDIASTINUM).any():
+            planes = planes_of(engine, data.image(root, "cxr/lesion.zip", row["file"]))
+            lungs = (true & (data.LESION_RIGHT | data.LESION_LEFT)) > 0
+            yield planes, lungs, (true & data.LESION_MEDIASTINUM) > 0
 
 
 def lung_dice(root: Path, row: data.Row, engine: Engine) -> float:
@@ -76,9 +78,13 @@ def planes_of(engine: Engine, grey: data.Grey) -> dict[str, Mask]:
     }
 
 
-def _ratio(heart: Mask, lungs: Mask) -> float:
-    """Cardiothoracic ratio: the widest extent of the heart over that of the thorax (Danzer 1919)."""
-    return float(np.ptp(np.flatnonzero(heart.any(0))) / np.ptp(np.flatnonzero(lungs.any(0)))) if heart.any() else 0.0
+def _ratio_error(planes: Mapping[str, Mask], heart: Mask, lungs: Mask) -> float:
+    """How far the cardiothoracic ratio lies from that of true masks; 1 where no heart was outlined."""
+    found = [planes["heart"], _union(planes, _FULL)]
+    if not found[0].any():
+        return 1.0
+    ratios = [cardiothoracic_ratio(*(mask.astype(np.uint8) for mask in pair)) for pair in (found, [heart, lungs])]
+    return abs(ratios[0] - ratios[1])
 
 
 def _union(planes: Mapping[str, Mask], names: tuple[str, str]) -> Mask:
