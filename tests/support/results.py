@@ -20,13 +20,25 @@ STAGES = {
 """Every stage in its order, with the model that it needs."""
 CUT_OFF = Remark(
     code="cut_off_left_angle",
-    text="The disk is full. Make room on it.",
+    text="The left costophrenic angle reaches the edge of the image.",
     severity=Severity.WARN,
-    advice="There is no file to read.",
+    advice="The left costophrenic angle is cut off: re-centre and repeat.",
 )
-"""What was noticed; its words are borrowed from texts that are translated already."""
-ROTATED = Remark(code="patient_rotated", text="The database could not be written.", severity=Severity.WARN)
-COARSE = Remark(code="low_resolution", text="The object holds no image.")
+ROTATED = Remark(
+    code="patient_rotated",
+    text="The upper lungs are unequally wide: the patient may have been rotated, or one lung is small.",
+    advice="Compare the collarbones. If they lie unevenly, straighten the patient and repeat.",
+)
+COARSE = Remark(
+    code="low_resolution",
+    text="The image has %(columns)s x %(rows)s pixels, fewer than the box uses; fine detail is missing.",
+    values={"columns": "640", "rows": "800"},
+)
+AGE_UNKNOWN = Remark(
+    code="age_unknown",
+    text="The age of the patient is unknown; the reading for adults and that for children were combined.",
+    severity=Severity.WARN,
+)
 GROUND_GLASS = {
     "code": "ground_glass_opacity",
     "probability": 0.83,

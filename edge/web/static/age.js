@@ -17,6 +17,9 @@ export function ask(form) {
     if (Number(typed) <= OLDEST) years.value = typed;
     check();
   });
+  // All keys in sight at once, also on a small screen.
+  const question = form.closest("details");
+  question.addEventListener("toggle", () => question.open && question.scrollIntoView());
   years.addEventListener("input", check);
   form.addEventListener("submit", () => (send.disabled = true));
   check();
