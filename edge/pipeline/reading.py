@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,6 +37,10 @@ NO_PIXEL_SPACING = Remark(
 FURTHER_IMAGES = Remark(
     code="further_images",
     text=N_("The study holds %(count)s images; the newest frontal one was read."),
+)
+AGE_STATED = Remark(
+    code="age_stated",
+    text=N_("The header gives no age; %(years)s years was entered on the page."),
 )
 UNREADABLE_IMAGES = Remark(
     code="unreadable_images",
@@ -69,6 +74,20 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """What the box knows of the patient beside the images."""
+
+    stated_age_years: float | None
+    prior: Mapping[str, Any] | None
+
+    def case(self, image: ParsedImage) -> Case:
+        radiograph = image.radiograph
+        if radiograph.patient_age_years is None:
+            radiograph = replace(radiograph, patient_age_years=self.stated_age_years)
+        return replace(first_case(radiograph), prior=self.prior)
+
+
+@dataclass(frozen=True, slots=True)
 class _Reading:
     source: str
     image: ParsedImage
@@ -93,7 +112,14 @@ def _engine(name: str, settings: Settings, folder: Path | None) -> registry.Engi
         return error
 
 
-def read_study(images: Iterable[SourceImage], engines: Engines, study_key: str) -> StudyResult:
+def read_study(
+    images: Iterable[SourceImage],
+    engines: Engines,
+    study_key: str,
+    *,
+    stated_age_years: float | None = None,
+    prior: Mapping[str, Any] | None = None,
+) -> StudyResult:
     """Read the newest frontal radiograph of a study.
 
     Parameters
@@ -101,11 +127,13 @@ def read_study(images: Iterable[SourceImage], engines: Engines, study_key: str) 
     images : every image of the study, in any order; at least one. They are taken one by one, so
         that a series of a thousand slices needs the memory of a few.
     study_key : the box's own key of the study.
+    stated_age_years : the age that a person stated; that of a header goes before it.
+    prior : what ``Case.prior`` describes, for the severity of the change.
     """
     found = _sorted_out(images)
     if not found.newest:
         return _unreadable(found.sources, found.errors[0], study_key)
-    reading = _first_accepted(found.newest, engines)
+    reading = _first_accepted(found.newest, engines, _Known(stated_age_years, prior))
     stages = reading.stages
     return StudyResult(
         study_key=study_key,
@@ -140,11 +168,11 @@ def _age_order(image: ParsedImage) -> tuple[datetime, int]:
     return image.acquired_at or datetime.min, image.instance_number or 0  # noqa: DTZ901 (DICOM times have no zone)
 
 
-def _first_accepted(images: list[tuple[str, ParsedImage]], engines: Engines) -> _Reading:
+def _first_accepted(images: list[tuple[str, ParsedImage]], engines: Engines, known: _Known) -> _Reading:
     """The reading of the first image that the gate lets pass, else that of the newest one."""
     refused: _Reading | None = None
     for source, image in images:
-        case, stages = run(first_case(image.radiograph), engines)
+        case, stages = run(known.case(image), engines)
         reading = _Reading(source, image, case, tuple(stages))
         if not any(remark.severity is Severity.STOP for remark in stages[0].remarks):
             return reading
@@ -159,6 +187,9 @@ def _study_remarks(reading: _Reading, readable: int, unreadable: int) -> tuple[R
         remarks.append(NO_DICOM_HEADER)
     elif reading.image.radiograph.pixel_spacing_mm is None:
         remarks.append(NO_PIXEL_SPACING)
+    stated_age_years = reading.case.radiograph.patient_age_years
+    if reading.image.radiograph.patient_age_years is None and stated_age_years is not None:
+        remarks.append(replace(AGE_STATED, values={"years": f"{stated_age_years:g}"}))
     if readable > 1 and _state(reading.stages) is not State.NO_RESULT:
         remarks.append(replace(FURTHER_IMAGES, values={"count": str(readable)}))
     if unreadable:

@@ -11,6 +11,7 @@ import pytest
 
 from edge.dicom.image import Header, ParsedImage, UnreadableImageError
 from edge.errors import ModelError, UnreadableError
+from edge.pipeline import reading
 from edge.pipeline.reading import Engines, SourceImage, read_study
 from edge.types import Radiograph, State, StudyResult
 from tests.support import engines, inputs
@@ -183,6 +184,38 @@ def test_without_the_gate_or_the_classifier_the_reading_has_failed(name: str) ->
     result = read(image("a"), by=box() | {name: ModelError("model_hash_mismatch", model=name)})
     assert (result.state, reasons(result)) == (State.FAILED, ["model_hash_mismatch"])
     assert result.reasons[0].values == {"model": name}
+
+
+def ages_seen(header: float | None, stated: float | None) -> tuple[str, list[str]]:
+    radiograph = Radiograph(pixels=CHEST, pixel_spacing_mm=(0.2, 0.2), patient_age_years=header)
+    result = read_study([image("a", radiograph=radiograph)], box(), KEY, stated_age_years=stated)
+    return result.stages[-1].values["group"], codes(result)
+
+
+def test_a_stated_age_chooses_the_head_where_the_header_gives_none() -> None:
+    assert ages_seen(None, 7) == ("child", ["age_stated"])
+    assert ages_seen(None, 0) == ("child", ["age_stated"])
+    assert ages_seen(None, None) == ("unknown", [])
+
+
+def test_the_age_of_the_header_goes_before_a_stated_one() -> None:
+    assert ages_seen(40, 7) == ("adult", [])
+
+
+def test_a_stated_age_is_said_with_its_years() -> None:
+    radiograph = Radiograph(pixels=CHEST, pixel_spacing_mm=(0.2, 0.2))
+    result = read_study([image("a", radiograph=radiograph)], box(), KEY, stated_age_years=7)
+    assert result.remarks[0].as_json()["text"] == "The header gives no age; 7 years was entered on the page."
+
+
+def test_the_stages_are_handed_the_earlier_severity(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[Any] = []
+    real = reading.run
+    monkeypatch.setattr(reading, "run", lambda case, engines: handed.append(case.prior) or real(case, engines))  # type: ignore[func-returns-value]
+    prior = {"brixia": 4, "study_key": "f" * 32}
+    read_study([image("a")], box(), KEY, prior=prior)
+    read_study([image("a")], box(), KEY)
+    assert handed == [prior, None]
 
 
 def test_the_shown_picture_is_upright_and_small_enough() -> None:
