@@ -6,12 +6,14 @@ Splits are by patient; no test image and no external hospital is looked at here.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from calibration import positioning
 from edge.engines.engine import Engine, ModelCard
 from edge.engines.registry import load
 from edge.stages.numbers import softmax
@@ -28,8 +30,10 @@ _COVERAGE = 0.90
 
 
 def lung_field(root: Path, card: ModelCard) -> dict[str, Any]:
-    """Plausibility limits of the lungs: wider than anything seen in training masks."""
-    return {"least_area": 0.02, "most_area": 0.75, "most_ratio": 4.0}
+    """Plausibility limits of the lungs, wider than anything seen in training masks, and those of positioning."""
+    plausible = {"least_area": 0.02, "most_area": 0.75, "most_ratio": 4.0}
+    engine = load(replace(card, thresholds=plausible), threads=2)
+    return {**plausible, **positioning.limits(root, engine)}
 
 
 def frontal_gate(root: Path, card: ModelCard) -> dict[str, Any]:

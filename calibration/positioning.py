@@ -9,15 +9,18 @@ source that is known to keep its aspect ratio is too small for a quantile.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.engines.engine import Engine
 from edge.stages.radiograph import segmentation
-from edge.stages.radiograph.measures import Measures, height_to_width, measure, upper_lungs
-from edge.stages.stage import Case, first_case
+from edge.stages.radiograph.geometry import Pixels
+from edge.stages.radiograph.measures import Measured, Measures, measure
+from edge.stages.stage import first_case
 from edge.types import Radiograph
 from models.training import data
 
@@ -28,7 +31,8 @@ _FLAGGED = 0.01
 """Share of images beyond a quantile; half of it on each side where there are two."""
 _CUT_OFF = (0.1, 0.25)
 """Bounds of the limits of contact with an edge: less is within the error of an outline, more is certainly a fault."""
-_MIRRORED = 0.002
+_MIRRORED = 0.001
+"""Share of images below the limit of mirrored ones: such a claim must hardly ever be wrong."""
 _DOUBT = -1.0
 """A mirrored image is claimed from odds of e to 1 on."""
 _SCALED_SOURCE = "JSRT"
@@ -37,29 +41,29 @@ _RIDGE = 1e-3
 _NEWTON_STEPS = 30
 
 
-def limits(root: Path, engine: Engine) -> dict[str, float]:
+def limits(root: Path, engine: Engine) -> dict[str, Any]:
     """Every ``positioning_*`` limit, of outlines that this engine draws.
 
     Parameters
     ----------
     engine : the lung network, with the plausibility limits of its card.
-
-    Raises
-    ------
-    ValueError
-        Where no heart was outlined: without one nothing tells that an image is mirrored.
     """
-    cases = [(row, case) for row in sample(root) if (case := _outlined(root, row, engine)).lungs is not None]
-    found = [measure(case) for _, case in cases]
+    upright: list[Measured] = []
+    mirrored: list[Measured] = []
+    for row in sample(root):
+        pixels = data.to_unit(data.pixels(root, row))
+        upright.append(_measured(row, pixels, engine))
+        mirrored.append(_measured(row, pixels[:, ::-1].copy(), engine))
+    found = [measured.values for measured in upright if measured.values]
     fitted = {
         **_edge_limits(found),
-        **heart_limits(_columns(found, "heart_offset", "heart_overlap")),
-        **_width_limits(_columns(found, "width_difference")[:, 0]),
-        "most_black_share": _most(_columns(found, "black_share")),
-        "most_lung_grey": _most(_columns(found, "lung_grey")),
-        "least_height_to_width": _least_height([case for row, case in cases if row.source == _SCALED_SOURCE]),
+        **side_limits(_sides(upright), _sides(mirrored)),
+        **_width_limits(_column(found, "width_difference")),
+        "most_black_share": _most(_column(found, "black_share")),
+        "most_lung_grey": _most(_column(found, "lung_grey")),
+        "least_height_to_width": _least_height(_column(found, "height_to_width")),
     }
-    return {f"positioning_{name}": round(value, 4) for name, value in fitted.items()}
+    return {f"positioning_{name}": np.round(value, 4).tolist() for name, value in fitted.items()}
 
 
 def sample(root: Path) -> list[data.Row]:
@@ -76,18 +80,17 @@ def _spread(rows: list[data.Row], count: int) -> Iterator[data.Row]:
     return (rows[int(i * step)] for i in range(min(count, len(rows))))
 
 
-def _outlined(root: Path, row: data.Row, engine: Engine) -> Case:
-    case = first_case(Radiograph(pixels=data.to_unit(data.pixels(root, row))))
-    return segmentation.read(case, engine).case
+def _measured(row: data.Row, pixels: Pixels, engine: Engine) -> Measured:
+    """Measures of an image; one of known aspect ratio counts as an adult's of known scale."""
+    radiograph = Radiograph(pixels=pixels)
+    if row.source == _SCALED_SOURCE:
+        radiograph = replace(radiograph, pixel_spacing_mm=(1.0, 1.0), patient_age_years=50.0)
+    return measure(segmentation.read(first_case(radiograph), engine).case)
 
 
-def _columns(found: list[Measures], *names: str) -> Numbers:
-    """Measures as columns, of the images that have all of them."""
-    rows = [[measures[name] for name in names] for measures in found]
-    complete = [row for row in rows if None not in row]
-    if not complete:
-        raise ValueError(f"expected images with {' and '.join(names)}, got none")
-    return np.array(complete, np.float64)
+def _column(found: list[Measures], *names: str) -> Numbers:
+    """Every value of one or more measures."""
+    return np.array([value for measures in found for name in names if (value := measures[name]) is not None])
 
 
 def _most(values: Numbers) -> float:
@@ -100,27 +103,28 @@ def _edge_limits(found: list[Measures]) -> dict[str, float]:
         "most_side_at_edge": ("right_side_at_edge", "left_side_at_edge"),
         "most_angle_at_edge": ("right_angle_at_edge", "left_angle_at_edge"),
     }
-    return {limit: float(np.clip(_most(_columns(found, *of)), *_CUT_OFF)) for limit, of in names.items()}
+    return {limit: float(np.clip(_most(_column(found, *of)), *_CUT_OFF)) for limit, of in names.items()}
 
 
-def heart_limits(sides: Numbers) -> dict[str, float]:
-    """Weights of offset and overlap of the heart, and the score below which an image counts as mirrored.
+def _sides(found: list[Measured]) -> Numbers:
+    return np.array([measured.sides for measured in found if measured.sides is not None])
 
-    A mirror turns the sign of both measures, so a logistic regression without intercept needs
-    the upright images only: their mirrors would give it the same equations again.
+
+def side_limits(upright: Numbers, mirrored: Numbers) -> dict[str, Any]:
+    """Weights of the differences between the sides, and the score below which an image counts as mirrored.
+
+    A logistic regression without intercept: every feature turns its sign in a mirror, but for
+    what the network draws differently there, so that mirrored images are needed too.
 
     Parameters
     ----------
-    sides : shape (N, 2), of upright images.
+    upright, mirrored : shape (N, F) and (M, F)
     """
-    scale = sides.std(axis=0) + 1e-9
-    weights = _logistic(sides / scale) / scale
-    least = float(np.quantile(sides @ weights, _MIRRORED))
-    return {
-        "heart_offset_weight": float(weights[0]),
-        "heart_overlap_weight": float(weights[1]),
-        "least_heart_side": min(least, _DOUBT),
-    }
+    points = np.concatenate([upright, -mirrored])
+    scale = points.std(axis=0) + 1e-9
+    weights = np.round(_logistic(points / scale) / scale, 4)
+    least = float(np.quantile(points @ weights, _MIRRORED))
+    return {"side_weights": weights, "least_heart_side": min(least, _DOUBT)}
 
 
 def _logistic(points: Numbers) -> Numbers:
@@ -140,8 +144,6 @@ def _width_limits(differences: Numbers) -> dict[str, float]:
     return {"least_width_difference": float(least), "most_width_difference": float(most)}
 
 
-def _least_height(cases: list[Case]) -> float:
+def _least_height(heights: Numbers) -> float:
     """Three standard deviations below the mean of the source that keeps its aspect ratio."""
-    labels = [case.lungs.labels for case in cases if case.lungs is not None]
-    heights = [height_to_width(lungs, upper, 1.0) for lungs in labels if (upper := upper_lungs(lungs))]
-    return float(np.mean(heights) - _DEVIATIONS * np.std(heights))
+    return float(heights.mean() - _DEVIATIONS * heights.std())

@@ -31,22 +31,45 @@ _FRAME_SPREAD = 0.02
 _UPPER = slice(15, 45)
 """Rows of the upper lungs, in percent of the height that both lungs share: below the apices and above the heart."""
 _FEWEST_ROWS = 8
+_TILES = 6
+_SIDE_REACH = 0.3
+"""How far from the midline the sides are compared, as a share of the width of the thorax."""
+_MOST_SCALED = 3.0
+SIDE_FEATURES = _TILES**2 + 2
+"""How many numbers compare left and right."""
 
 
-def measure(case: Case) -> Measures:
-    """Every measure of a case; nothing without lungs, and None where one of them has no meaning."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured of a case.
+
+    Attributes
+    ----------
+    values : measures by name.
+    sides : float64, shape (``SIDE_FEATURES``,): what differs between left and right, see ``side_features``;
+        None where the lungs do not lie beside each other.
+    """
+
+    values: Measures
+    sides: npt.NDArray[np.float64] | None
+
+
+def measure(case: Case) -> Measured:
+    """Every measure of a case; nothing without lungs."""
     if case.lungs is None:
-        return {}
+        return Measured({}, None)
     labels = case.lungs.labels
     pixels = np.asarray(cv2.resize(case.pixels, labels.shape[::-1], interpolation=cv2.INTER_AREA), np.float32)
     upper = upper_lungs(labels)
-    return {
+    heart = heart_position(labels, case.heart, upper)
+    values = {
         **at_edges(labels, exposed_field(pixels)),
-        **heart_position(labels, case.heart, upper),
+        **heart,
         "width_difference": upper.width_difference if upper else None,
         **lung_greys(pixels, labels, case.heart),
         "height_to_width": _height_to_width(case, labels, upper),
     }
+    return Measured(values, side_features(pixels, labels, upper, heart) if upper else None)
 
 
 def exposed_field(pixels: Pixels) -> Box:
@@ -61,8 +84,8 @@ def exposed_field(pixels: Pixels) -> Box:
     (row0, col0, row1, col1), half open; the whole image where all of it is uniform.
     """
     low, high = np.percentile(pixels, (1, 99))
-    differs = [_spread(lines) > _FRAME_SPREAD * (high - low) for lines in (pixels, pixels.T)]
-    box = mask_box(np.outer(*differs).astype(np.uint8))
+    rows, columns = (np.asarray(_spread(lines) > _FRAME_SPREAD * (high - low)) for lines in (pixels, pixels.T))
+    box = mask_box(np.outer(rows, columns).astype(np.uint8))
     return box or (0, 0, pixels.shape[0], pixels.shape[1])
 
 
@@ -111,11 +134,13 @@ class UpperLungs:
 
     Attributes
     ----------
+    rows : first row in which both lungs lie, and the row after the last.
     midline : middle between the lungs.
     thorax : greatest width over both lungs.
     width_difference : (right - left) / (right + left) of their mean widths.
     """
 
+    rows: tuple[int, int]
     midline: float
     thorax: float
     width_difference: float
@@ -131,6 +156,7 @@ def upper_lungs(labels: Labels) -> UpperLungs | None:
     part = slice(rows.size * _UPPER.start // 100, rows.size * _UPPER.stop // 100)
     right_width, left_width = (right_inner - right_outer)[part].mean(), (left_outer - left_inner)[part].mean()
     return UpperLungs(
+        rows=(int(rows[0]), int(rows[-1]) + 1),
         midline=float((right_inner + left_inner)[part].mean() / 2),
         thorax=float((left_outer - right_outer).max() + 1),
         width_difference=float((right_width - left_width) / (right_width + left_width + 1e-9)),
@@ -155,6 +181,28 @@ def heart_position(labels: Labels, heart: Labels | None, upper: UpperLungs | Non
     return {"heart_offset": (centre - upper.midline) / upper.thorax, "heart_overlap": hidden[1] - hidden[0]}
 
 
+def side_features(pixels: Pixels, labels: Labels, upper: UpperLungs, heart: Measures) -> npt.NDArray[np.float64] | None:
+    """What differs between the left and the right side; every number turns its sign in a mirror.
+
+    The first ``_TILES`` squared are differences of greys, left less right, around the midline
+    from the apices to the bases, in standard deviations of the greys of the lungs: the aortic
+    arch, the heart and the trachea lie there. The last two are those of ``heart_position``,
+    0 where no heart was outlined.
+
+    Returns
+    -------
+    float64, shape (``SIDE_FEATURES``,); None where the lungs lie too near an edge of the image.
+    """
+    middle, reach = round(upper.midline), round(_SIDE_REACH * upper.thorax)
+    if reach < _TILES or middle < reach or middle + reach > pixels.shape[1]:
+        return None
+    inside = pixels[labels > 0]
+    scaled = np.clip((pixels[slice(*upper.rows)] - inside.mean()) / (inside.std() + 1e-3), -_MOST_SCALED, _MOST_SCALED)
+    halves = scaled[:, middle : middle + reach], scaled[:, middle - reach : middle][:, ::-1]
+    left, right = (cv2.resize(half.copy(), (_TILES, _TILES), interpolation=cv2.INTER_AREA) for half in halves)
+    return np.array([*(left - right).ravel(), heart["heart_offset"] or 0, heart["heart_overlap"] or 0], np.float64)
+
+
 def lung_greys(pixels: Pixels, labels: Labels, heart: Labels | None) -> Measures:
     """``lung_grey``: median grey of the lungs beside the heart; ``black_share``: how much of them is nearly black."""
     lungs = labels > 0 if heart is None else (labels > 0) & (heart == 0)
@@ -171,15 +219,6 @@ def _height_to_width(case: Case, labels: Labels, upper: UpperLungs | None) -> fl
         return None
     row_mm, column_mm = spacing_mm[::-1] if case.turned_deg % 180 else spacing_mm
     height_mm, width_mm = case.pixels.shape[0] * row_mm, case.pixels.shape[1] * column_mm
-    return height_to_width(labels, upper, (height_mm / labels.shape[0]) / (width_mm / labels.shape[1]))
-
-
-def height_to_width(labels: Labels, upper: UpperLungs, row_to_column: float) -> float:
-    """Mean height of both lungs to the width of the thorax.
-
-    Parameters
-    ----------
-    row_to_column : height of a row to width of a column of the labels, in millimetres.
-    """
+    row_to_column = (height_mm / labels.shape[0]) / (width_mm / labels.shape[1])
     heights = [int((labels == lung).any(1).sum()) for lung in (RIGHT, LEFT)]
-    return row_to_column * sum(heights) / 2 / upper.thorax
+    return float(row_to_column * sum(heights) / 2 / upper.thorax)

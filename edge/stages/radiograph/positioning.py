@@ -6,6 +6,8 @@ What is measured stands in ``measures.py``; its limits are quantiles of training
 - The greys of a digital radiograph were scaled by the X-ray unit, so that they tell of
   exposure and processing together. The contrast of lungs and mediastinum was rejected as a
   measure: dense disease lowers it as much as a wrong exposure does.
+- Which side the heart lies on is read from greys as well as from its outline: a network
+  that has seen hearts on one side only tends to outline a mirrored one on that side too.
 - Unequal widths of the upper lungs are a weak sign of rotation, which only the collarbones
   show well; they are not outlined. The remark is a note.
 - The height of the lungs for their width means nothing where an image was squashed. It is
@@ -19,8 +21,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from edge.engines.engine import Engine
-from edge.stages.radiograph.measures import Measures, measure
+from edge.stages.radiograph.measures import Measured, Measures, measure
 from edge.stages.stage import Case, Outcome, Stage
 from edge.types import N_, Remark, Severity
 
@@ -126,8 +130,8 @@ _RULES = (
 def read(case: Case, engine: Engine) -> Outcome:
     """Measure the outlines against the limits of the model that drew them; the network does not run again."""
     limits = engine.card.thresholds
-    measures = measure(case)
-    measures["heart_side"] = heart_side(measures, limits)
+    measured = measure(case)
+    measures = {**measured.values, "heart_side": heart_side(measured, limits)}
     remarks = [rule.remark for rule in _RULES if rule.applies(measures, limits)]
     rows, columns = case.pixels.shape
     if min(rows, columns) < engine.card.side:
@@ -136,13 +140,11 @@ def read(case: Case, engine: Engine) -> Outcome:
     return Outcome(case=case, values={**values, "smaller_side_px": min(rows, columns)}, remarks=tuple(remarks))
 
 
-def heart_side(measures: Measures, limits: Mapping[str, Any]) -> float | None:
-    """Log-odds that the heart lies on the side where an image that is not mirrored has it; None without a heart."""
-    offset, overlap = measures.get("heart_offset"), measures.get("heart_overlap")
-    if offset is None or overlap is None:
+def heart_side(measured: Measured, limits: Mapping[str, Any]) -> float | None:
+    """Log-odds that the heart lies on the patient's left, as it looks in an image that is not mirrored."""
+    if measured.sides is None:
         return None
-    weights = (limits["positioning_heart_offset_weight"], limits["positioning_heart_overlap_weight"])
-    return float(weights[0] * offset + weights[1] * overlap)
+    return float(measured.sides @ np.asarray(limits["positioning_side_weights"]))
 
 
 STAGE = Stage(name="positioning", model="lung_field", read=read)
