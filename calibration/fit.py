@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from calibration import atlas, folds
+from calibration import atlas, folds, positioning
 from edge.engines.engine import Engine, ModelCard
 from edge.engines.registry import load
 from edge.stages.numbers import sigmoid, softmax
@@ -35,10 +35,10 @@ _COVERAGE = 0.90
 
 
 def lung_field(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
-    """Plausibility limits of the lungs, wider than anything seen in training masks, and the atlas."""
-    limits = {"least_area": 0.02, "most_area": 0.75, "most_ratio": 4.0}
-    engine = load(replace(card, thresholds=limits), threads=2)
-    return limits | atlas.build(root, engine)
+    """Plausibility limits of the lungs, wider than anything seen in training masks, the atlas, and positioning."""
+    plausible = {"least_area": 0.02, "most_area": 0.75, "most_ratio": 4.0}
+    engine = load(replace(card, thresholds=plausible), threads=2)
+    return {**plausible, **atlas.build(root, engine), **positioning.limits(root, engine)}
 
 
 def frontal_gate(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
