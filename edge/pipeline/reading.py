@@ -205,14 +205,16 @@ def _state(stages: tuple[StageResult, ...]) -> State:
 
 
 def _reasons(stages: tuple[StageResult, ...]) -> tuple[Remark, ...]:
-    """Why there is no result, or why the box refers; nothing where it makes a claim."""
+    """Why there is no result, or why the box refers; nothing where it makes a claim. Each code once."""
     remarks = [remark for stage in stages for remark in stage.remarks]
-    stops = tuple(remark for remark in remarks if remark.severity is Severity.STOP)
-    failures = tuple(remark for stage in stages if stage.status is StageStatus.FAILED for remark in stage.remarks)
-    if stops or failures:
-        return stops or failures
+    failed = [stage for stage in stages if stage.status is StageStatus.FAILED]
+    stops = [remark for remark in remarks if remark.severity is Severity.STOP]
+    vital = [remark for stage in failed for remark in stage.remarks if stage.stage in _VITAL]
     refers = any(stage.values.get("decision") == Decision.REFER.value for stage in stages)
-    return tuple(remark for remark in remarks if remark.code in REFERRALS) if refers else ()
+    failures = [remark for stage in failed for remark in stage.remarks]
+    referrals = [remark for remark in remarks if remark.code in REFERRALS]
+    found = stops or vital or (failures + referrals if refers else [])
+    return tuple({remark.code: remark for remark in found}.values())
 
 
 def _unreadable(sources: tuple[str, ...], error: UnreadableError, study_key: str) -> StudyResult:

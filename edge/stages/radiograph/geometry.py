@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 Pixels = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
 Matrix = npt.NDArray[np.float64]
 
 WORKING_SIDE = 224
@@ -64,19 +65,32 @@ def tile(pixels: Pixels, side: int) -> Pixels:
     return stretch(squash(pixels, side))
 
 
+def mask_box(mask: Labels) -> Box | None:
+    """Bounding box of the nonzero part of a mask.
+
+    Returns
+    -------
+    (row0, col0, row1, col1), half open, or None for an empty mask.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return None
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
 def lungs_box(lungs: Labels) -> npt.NDArray[np.float64]:
-    """Bounding box of the nonzero part of a mask, ((column0, row0), (column1, row1)) in shares of its width and height.
+    """The same box as ((column0, row0), (column1, row1)), in shares of width and height.
 
     Raises
     ------
     ValueError
         For an empty mask.
     """
-    rows, columns = np.flatnonzero(lungs.any(axis=1)), np.flatnonzero(lungs.any(axis=0))
-    if rows.size == 0:
+    box = mask_box(lungs)
+    if box is None:
         raise ValueError("expected a mask that holds a lung, got an empty one")
-    size = np.array(lungs.shape[::-1])
-    return np.asarray(np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]]) / size)
+    row0, column0, row1, column1 = box
+    return np.array([[column0, row0], [column1, row1]]) / np.array(lungs.shape[::-1], np.float64)
 
 
 def pixel_matrix(matrix: Matrix, shape: tuple[int, ...], side: int) -> Matrix:

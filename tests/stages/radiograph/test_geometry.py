@@ -74,7 +74,16 @@ def test_a_tile_is_squashed_and_stretched() -> None:
 UPRIGHT = np.eye(2, 3)
 
 
-def test_the_box_of_lungs_is_half_open_and_in_shares() -> None:
+def test_the_box_of_a_mask_is_half_open() -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    assert geometry.mask_box(mask) is None
+    mask[5, 7] = 1
+    assert geometry.mask_box(mask) == (5, 7, 6, 8)
+    mask[19, 29] = 2
+    assert geometry.mask_box(mask) == (5, 7, 20, 30)
+
+
+def test_the_box_of_lungs_is_in_shares() -> None:
     mask = np.zeros((20, 40), np.uint8)
     with pytest.raises(ValueError, match="empty"):
         geometry.lungs_box(mask)
