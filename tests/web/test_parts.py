@@ -191,6 +191,7 @@ def test_a_normal_image_with_marks_says_that_the_two_disagree(shown: Any) -> Non
 
     assert 'id="disagree"' in shown(complete_result("normal"))
     assert 'id="disagree"' in shown(complete_result("normal", findings=[]))
+    assert 'id="disagree"' in shown(complete_result("normal", severity=clear))
     assert 'id="disagree"' not in shown(complete_result("normal", findings=[], severity=clear))
     assert 'id="disagree"' not in shown(complete_result("abnormal"))
 
