@@ -18,6 +18,7 @@ from edge.dicom.image import ParsedImage
 from edge.engines import registry
 from edge.errors import ModelError, UnreadableError
 from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, run
+from edge.stages.radiograph import classification, quality
 from edge.stages.radiograph.classification import REFERRALS
 from edge.stages.stage import Case, first_case
 from edge.types import N_, Decision, Remark, Severity, StageResult, StageStatus, State, StudyResult
@@ -47,6 +48,8 @@ UNREADABLE_IMAGES = Remark(
     severity=Severity.WARN,
 )
 
+_VITAL = (quality.STAGE.name, classification.STAGE.name)
+"""Stages without which there is no result."""
 _MOST_CANDIDATES = 8
 """Images of a study that are held at once and shown to the gate; a radiograph study has one to four."""
 _VIEW_SIDE_PX = 1600
@@ -197,19 +200,21 @@ def _study_remarks(reading: _Reading, readable: int, unreadable: int) -> tuple[R
 def _state(stages: tuple[StageResult, ...]) -> State:
     if any(remark.severity is Severity.STOP for stage in stages for remark in stage.remarks):
         return State.NO_RESULT
-    first, last = stages[0], stages[-1]
-    return State.FAILED if StageStatus.FAILED in (first.status, last.status) else State.DONE
+    vital = [stage.status for stage in stages if stage.stage in _VITAL]
+    return State.FAILED if StageStatus.FAILED in vital else State.DONE
 
 
 def _reasons(stages: tuple[StageResult, ...]) -> tuple[Remark, ...]:
-    """Why there is no result, or why the box refers; nothing where it makes a claim."""
+    """Why there is no result, or why the box refers; nothing where it makes a claim. Each code once."""
     remarks = [remark for stage in stages for remark in stage.remarks]
-    stops = tuple(remark for remark in remarks if remark.severity is Severity.STOP)
-    failures = tuple(remark for stage in stages if stage.status is StageStatus.FAILED for remark in stage.remarks)
-    if stops or failures:
-        return stops or failures
-    refers = stages[-1].values.get("decision") == Decision.REFER.value
-    return tuple(remark for remark in remarks if remark.code in REFERRALS) if refers else ()
+    failed = [stage for stage in stages if stage.status is StageStatus.FAILED]
+    stops = [remark for remark in remarks if remark.severity is Severity.STOP]
+    vital = [remark for stage in failed for remark in stage.remarks if stage.stage in _VITAL]
+    refers = any(stage.values.get("decision") == Decision.REFER.value for stage in stages)
+    failures = [remark for stage in failed for remark in stage.remarks]
+    referrals = [remark for remark in remarks if remark.code in REFERRALS]
+    found = stops or vital or (failures + referrals if refers else [])
+    return tuple({remark.code: remark for remark in found}.values())
 
 
 def _unreadable(sources: tuple[str, ...], error: UnreadableError, study_key: str) -> StudyResult:

@@ -8,11 +8,27 @@ from dataclasses import dataclass, replace
 from edge import clock, log
 from edge.engines.engine import Engine
 from edge.errors import EdgeError, ModelError, ReadingError
-from edge.stages.radiograph import classification, quality, segmentation
+from edge.stages.radiograph import (
+    classification,
+    detection,
+    positioning,
+    quality,
+    registration,
+    segmentation,
+    severity,
+)
 from edge.stages.stage import Case, Outcome, Stage
 from edge.types import Remark, Severity, StageResult, StageStatus
 
-RADIOGRAPH_STAGES: tuple[Stage, ...] = (quality.STAGE, segmentation.STAGE, classification.STAGE)
+RADIOGRAPH_STAGES: tuple[Stage, ...] = (
+    quality.STAGE,
+    segmentation.STAGE,
+    positioning.STAGE,
+    registration.STAGE,
+    detection.STAGE,
+    classification.STAGE,
+    severity.STAGE,
+)
 
 Engines = Mapping[str, Engine | ModelError]
 """Engines by model name; a model that must not be used stands there as its error."""
