@@ -104,7 +104,7 @@ def _finding(
     limits: Mapping[str, Any],
 ) -> Finding:
     zones = squash_labels(alignment.zones, _FINE_SIDE)
-    to_source = np.asarray(cv2.invertAffineTransform(pixel_matrix(alignment.matrix, shape, _FINE_SIDE)))
+    to_source = np.asarray(cv2.invertAffineTransform(pixel_matrix(alignment.matrix, shape, _FINE_SIDE)), np.float64)
     contour = np.clip(_contour(part, to_source), 0, np.array(shape[1::-1]) - 1)
     (column0, row0), (column1, row1) = contour.min(0), contour.max(0)
     zone = _zone(part, zones)
