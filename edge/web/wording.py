@@ -58,6 +58,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
     {
         "quality": N_("Image check"),
         "segmentation": N_("Lung fields"),
+        "positioning": N_("Positioning"),
         "classification": N_("Classification"),
     }
 )
@@ -84,7 +85,7 @@ SEXES: Mapping[str, str] = MappingProxyType(
 )
 LIMITS = (
     N_("The box looks for pneumonia and tuberculosis only. Other diseases, such as masses, may be called pneumonia."),
-    N_("A mirrored image is read without notice; left and right are then exchanged."),
+    N_("A mirrored image is not always noticed; left and right are then exchanged."),
     N_("“No pneumonia seen” does not mean that the patient is healthy."),
     N_("The percentages are estimates by a program. They are not a diagnosis."),
     N_("In hospitals that it has not seen, the box hardly tells COVID-19 from other pneumonia better than chance."),

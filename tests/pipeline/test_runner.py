@@ -125,4 +125,9 @@ def test_a_runtime_that_fails_while_it_runs_is_said() -> None:
 
 
 def test_the_gate_comes_first_and_the_lungs_before_what_looks_at_them() -> None:
-    assert [stage.name for stage in RADIOGRAPH_STAGES] == ["quality", "segmentation", "classification"]
+    assert [stage.name for stage in RADIOGRAPH_STAGES] == [
+        "quality",
+        "segmentation",
+        "positioning",
+        "classification",
+    ]
