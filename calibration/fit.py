@@ -5,7 +5,7 @@ Splits are by patient; no test image and no external hospital is looked at here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,30 +13,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from calibration import positioning
+from calibration import atlas, folds, positioning
 from edge.engines.engine import Engine, ModelCard
 from edge.engines.registry import load
-from edge.stages.numbers import softmax
-from edge.stages.radiograph.geometry import WORKING_SIDE, lung_tile, tile
-from models.training import data, pneumonia
+from edge.stages.numbers import sigmoid, softmax
+from edge.stages.radiograph import detection, severity
+from edge.stages.radiograph.classification import embedding
+from edge.stages.radiograph.geometry import lung_tile, squash_labels, tile
+from models.training import data, lungs, opacity, pneumonia
 
 Numbers = npt.NDArray[np.float64]
 
 _SENSITIVITY = 0.95
 """Share of abnormal validation images that the decision threshold has to find."""
 _SPECIFICITY = 0.95
+_FALSE_MARKS = 0.3
+"""Marks that a normal validation image may carry on average."""
+_NEAR = 0.99
 _COVERAGE = 0.90
 """Share of validation images whose true class a prediction set has to contain."""
 
 
-def lung_field(root: Path, card: ModelCard) -> dict[str, Any]:
-    """Plausibility limits of the lungs, wider than anything seen in training masks, and those of positioning."""
+def lung_field(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
+    """Plausibility limits of the lungs, wider than anything seen in training masks, the atlas, and positioning."""
     plausible = {"least_area": 0.02, "most_area": 0.75, "most_ratio": 4.0}
     engine = load(replace(card, thresholds=plausible), threads=2)
-    return {**plausible, **positioning.limits(root, engine)}
+    return {**plausible, **atlas.build(root, engine), **positioning.limits(root, engine)}
 
 
-def frontal_gate(root: Path, card: ModelCard) -> dict[str, Any]:
+def frontal_gate(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
     """The limit that 99.5 % of validation radiographs of the worst source pass, at least one half."""
     engine = load(card, threads=2)
     rows = [r for r in data.manifest(root) if r.split == "val" and not r.is_lateral]
@@ -48,31 +53,67 @@ def frontal_gate(root: Path, card: ModelCard) -> dict[str, Any]:
     return {"frontal": round(float(np.clip(passed, 0.5, 0.9)), 3), "turned": 0.9, "inverted": 0.9}
 
 
-def pneumonia_logits(engine: Engine, samples: Iterable[pneumonia.Sample]) -> npt.NDArray[np.float32]:
-    """Output of the classifier for samples, shape (N, 10)."""
+def opacity_limits(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
+    """Weights of the scores from the folds, and limits that normal validation images keep to."""
+    limits = {"opaque_from": 0.5, "consolidated_from": 0.5, "least_percent": 1.5, "marked_from": 0.0}
+    limits |= folds.weights(root, checkpoints)
+    engine = load(card, threads=2)
+    surest, sums = [], []
+    for sample in opacity.normal_samples(root, "val", every=2):
+        picture, maps = sample.picture, opacity_maps(engine, sample.picture)
+        zones = squash_labels(picture.alignment.zones, maps.shape[-1])
+        marks = detection.marked(maps, picture.alignment, picture.pixels.shape, limits)
+        surest.append([mark.peak for mark in marks])
+        sums.append(sum(severity.scored(severity.features(maps, zones), limits)["zones"].values()))
+    allowed = int(_FALSE_MARKS * len(surest))
+    peaks = sorted((peak for image in surest for peak in image), reverse=True)
+    marked_from = peaks[allowed] if len(peaks) > allowed else limits["opaque_from"]
+    return limits | {
+        "marked_from": round(float(marked_from), 4),
+        "none_below": round(float(np.quantile(sums, _SPECIFICITY)), 1),
+    }
+
+
+def opacity_maps(engine: Engine, picture: lungs.Picture) -> detection.Maps:
+    """What the engine of the detection makes of a picture, probabilities, shape (3, S, S)."""
+    matrix, side = picture.alignment.matrix, engine.card.side
+    shown = lung_tile(data.to_unit(picture.pixels), picture.lungs, matrix, side)
+    return np.asarray(sigmoid(engine.run(shown[None])[0]), np.float32)
+
+
+def pneumonia_outputs(engine: Engine, samples: Iterable[pneumonia.Sample]) -> npt.NDArray[np.float32]:
+    """Output of the classifier for samples, shape (N, C)."""
     side = engine.card.side
-    tiles = (lung_tile(data.to_unit(s.pixels), s.lungs, side) for s in samples)
+    found = (s.picture for s in samples)
+    tiles = (lung_tile(data.to_unit(p.pixels), p.lungs, p.alignment.matrix, side) for p in found)
     return np.stack([engine.run(shown[None])[0] for shown in tiles])
 
 
-def pneumonia_thresholds(root: Path, card: ModelCard) -> dict[str, Any]:
-    """Temperature, decision limits and conformal quantile of each head."""
+def pneumonia_thresholds(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
+    """Temperature, decision limits and conformal quantile of each head, and the greatest distance."""
     samples = pneumonia.load(root, ("val",))
-    logits = pneumonia_logits(load(card, threads=2), samples)
+    outputs = pneumonia_outputs(load(card, threads=2), samples)
     split = len(pneumonia.CHILD)
-    found: dict[str, Any] = {"working_side": WORKING_SIDE}
+    found: dict[str, Any] = {"most_distance": _most_distance(outputs, samples, card)}
     for group, classes, part in (
         ("child", pneumonia.CHILD, slice(0, split)),
-        ("adult", pneumonia.ADULT, slice(split, -1)),
+        ("adult", pneumonia.ADULT, slice(split, split + len(pneumonia.ADULT))),
     ):
         kept = [i for i, s in enumerate(samples) if s.group == group]
         allowed = np.array([_allowed(samples[i], group, classes) for i in kept])
-        found |= {f"{group}_{k}": v for k, v in _head(logits[kept, part], allowed).items()}
+        found |= {f"{group}_{k}": v for k, v in _head(outputs[kept, part], allowed).items()}
     return found
 
 
-def _allowed(sample: pneumonia.Sample, group: str, classes: tuple[str, ...]) -> list[bool]:
-    names = pneumonia.allowed_classes(sample, group)
+def _most_distance(outputs: npt.NDArray[np.float32], samples: Sequence[pneumonia.Sample], card: ModelCard) -> float:
+    """The distance that ``_NEAR`` of the validation images of the farthest source stay below."""
+    distances = np.array([np.square(embedding(row, card.outputs)).mean() for row in outputs])
+    sources = np.array([s.row.source for s in samples])
+    return round(max(float(np.quantile(distances[sources == name], _NEAR)) for name in np.unique(sources)), 3)
+
+
+def _allowed(sample: pneumonia.Sample, head: str, classes: tuple[str, ...]) -> list[bool]:
+    names = pneumonia.allowed_classes(sample.group, sample.row.label, head)
     return [name in names for name in classes]
 
 

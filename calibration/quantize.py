@@ -8,7 +8,7 @@ Runtime is served from the same file (``edge/engines/unsigned.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +45,21 @@ def export(model: object, side: int, path: Path) -> None:
     _finish(onnx.load(str(path)), path)
 
 
-def quantize(source: Path, target: Path, images: Iterable[npt.NDArray[np.float32]]) -> None:
+def quantize(
+    source: Path,
+    target: Path,
+    images: Iterable[npt.NDArray[np.float32]],
+    exact_layers: Sequence[str] = (),
+    *,
+    averaged: bool = False,
+) -> None:
     """Quantize an exported file with the activation ranges seen on normalised images.
 
     Parameters
     ----------
     images : float32 arrays of shape (1, 1, side, side) from training images, never from test images.
+    exact_layers : names of nodes that stay in FP32.
+    averaged : take the mean of the ranges of the images instead of the widest.
     """
     quantize_static(
         str(source),
@@ -61,7 +70,8 @@ def quantize(source: Path, target: Path, images: Iterable[npt.NDArray[np.float32
         activation_type=QuantType.QInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,
-        extra_options=_EXTRA,
+        nodes_to_exclude=list(exact_layers),
+        extra_options=_EXTRA | {"CalibMovingAverage": averaged},
     )
     _finish(_one_quantizer_per_rectifier(onnx.load(str(target))), target)
 

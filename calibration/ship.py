@@ -1,4 +1,4 @@
-"""Make a shipped model out of a checkpoint: export, quantize, fit thresholds, register.
+"""Make a shipped model out of a checkpoint: export, quantize, fit thresholds, pass the gate, register.
 
     python -m calibration.ship lung_field --data ../shared/data
 
@@ -11,19 +11,21 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shutil
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from calibration import fit, quantize
-from edge.engines.engine import ModelCard
+from calibration import answers, fit, gate, quantize, sensitivity
+from edge.engines.engine import Engine, ModelCard
 from edge.engines.registry import default_folder, load
-from models.training import frontal_gate, lung_field, pneumonia
+from models.training import frontal_gate, lung_field, opacity, pneumonia
 from models.training.backbone import MEAN, STD
 
 if sys.version_info >= (3, 11):
@@ -32,6 +34,7 @@ else:
     import tomli as tomllib
 
 _CALIBRATION_IMAGES = 160
+_SENSITIVITY_IMAGES = 16
 _HEADER = """\
 # Every model that the box may load. Written by `python -m calibration.ship`.
 # Thresholds are bound to the SHA-256 of the file that they were fitted on.
@@ -44,56 +47,146 @@ class Shipment:
 
     Attributes
     ----------
-    recipe : module of ``models.training`` with ``Config``, ``OUTPUTS``, ``network`` and ``calibration_tiles``.
+    recipe : module of ``models.training`` with ``Config``, ``OUTPUTS``, ``network`` and ``calibration_tiles``,
+        and ``finish`` where something is added to the trained network.
+    thresholds : limits from the data, the model's card and the folder of checkpoints.
+    answers : what the release gate asks of it.
     """
 
     version: str
     recipe: ModuleType
-    thresholds: Callable[[Path, ModelCard], dict[str, Any]]
+    thresholds: Callable[[Path, ModelCard, Path], dict[str, Any]]
+    answers: Callable[[Path, Engine], gate.Answers]
 
 
 SHIPMENTS = {
-    "frontal_gate": Shipment("1.0.0", frontal_gate, fit.frontal_gate),
-    "lung_field": Shipment("1.0.0", lung_field, fit.lung_field),
-    "pneumonia": Shipment("1.0.0", pneumonia, fit.pneumonia_thresholds),
+    "frontal_gate": Shipment("1.0.0", frontal_gate, fit.frontal_gate, answers.frontal_gate),
+    "lung_field": Shipment("2.0.0", lung_field, fit.lung_field, answers.lung_field),
+    "opacity": Shipment("1.0.0", opacity, fit.opacity_limits, answers.opacity),
+    "pneumonia": Shipment("2.0.0", pneumonia, fit.pneumonia_thresholds, answers.pneumonia),
 }
 
 
-def ship(name: str, root: Path, checkpoint: Path, folder: Path) -> ModelCard:
-    """Write ``<folder>/<name>/model.onnx`` and its registry entry."""
-    import torch
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """A model on its way: the exact file and what it is calibrated on."""
 
-    shipment = SHIPMENTS[name]
-    recipe, config = shipment.recipe, shipment.recipe.Config()
-    network = recipe.network(config)
-    network.load_state_dict(torch.load(checkpoint, weights_only=True))
-    exact = checkpoint.with_suffix(".onnx")
-    quantize.export(network, config.side, exact)
-    target = folder / name / "model.onnx"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    tiles = recipe.calibration_tiles(root, _CALIBRATION_IMAGES)
-    quantize.quantize(exact, target, [((tile - MEAN) / STD)[None, None].astype(np.float32) for tile in tiles])
-    card = _card(name, shipment, target)
-    _register(folder, card, shipment.thresholds(root, card))
+    name: str
+    root: Path
+    checkpoint: Path
+    exact: Path
+    target: Path
+    tiles: list[npt.NDArray[np.float32]]
+
+    @property
+    def shipment(self) -> Shipment:
+        return SHIPMENTS[self.name]
+
+
+def ship(name: str, root: Path, checkpoint: Path, folder: Path) -> ModelCard:
+    """Write ``<folder>/<name>/model.onnx``, its registry entry and the report of the release gate.
+
+    The exported FP32 network is left as ``<name>.onnx`` beside the checkpoint, or in ``folder``
+    where that is not the box's own, for ``python -m models.evaluation --exact``.
+    """
+    beside = checkpoint.parent if folder == default_folder() else folder
+    making = _Making(
+        name=name,
+        root=root,
+        checkpoint=checkpoint,
+        exact=_export(SHIPMENTS[name].recipe, root, checkpoint, beside / f"{name}.onnx"),
+        target=folder / name / "model.onnx",
+        tiles=SHIPMENTS[name].recipe.calibration_tiles(root, _CALIBRATION_IMAGES),
+    )
+    making.target.parent.mkdir(parents=True, exist_ok=True)
+    card, tried = _gated(making)
+    _register(folder, card)
+    _report(folder, card, tried)
     return card
 
 
-def _card(name: str, shipment: Shipment, path: Path) -> ModelCard:
+def _export(recipe: ModuleType, root: Path, checkpoint: Path, path: Path) -> Path:
+    import torch
+
+    config = recipe.Config()
+    network = recipe.network(config)
+    network.load_state_dict(torch.load(checkpoint, weights_only=True))
+    if hasattr(recipe, "finish"):
+        network = recipe.finish(network, root)
+    quantize.export(network, config.side, path)
+    return path
+
+
+def _gated(making: _Making) -> tuple[ModelCard, list[dict[str, Any]]]:
+    """The card of the first attempt that the gate lets pass, else that of the FP32 network."""
+    tried: list[dict[str, Any]] = []
+    harmful: list[str] = []
+    for attempt in gate.ATTEMPTS:
+        if attempt.harmful_exact and not harmful:
+            harmful = _harmful(making)
+        card, verdict, kept = _attempted(making, attempt, harmful)
+        tried.append({"attempt": attempt.name, "passed": verdict.passed, "fp32_layers": kept, **verdict.measures})
+        if verdict.passed:
+            return card, tried
+    shutil.copyfile(making.exact, making.target)
+    return _with_thresholds(making, _card(making, making.target, "fp32")), tried
+
+
+def _attempted(
+    making: _Making, attempt: gate.Attempt, harmful: Sequence[str]
+) -> tuple[ModelCard, gate.Verdict, list[str]]:
+    kept = _kept_exact(making, attempt, harmful)
+    normalised = [((tile - MEAN) / STD)[None, None].astype(np.float32) for tile in making.tiles]
+    quantize.quantize(making.exact, making.target, normalised, kept, averaged=attempt.averaged)
+    card = _with_thresholds(making, _card(making, making.target, "int8"))
+    exact = replace(_card(making, making.exact, "fp32"), thresholds=card.thresholds)
+    said = [making.shipment.answers(making.root, load(c, threads=2)) for c in (exact, card)]
+    return card, gate.compare(*said), kept
+
+
+def _kept_exact(making: _Making, attempt: gate.Attempt, harmful: Sequence[str]) -> list[str]:
+    layers = sensitivity.layers(making.exact)
+    ends = {layers[0], layers[-1]} if attempt.ends_exact else set()
+    return [name for name in layers if name in ends | set(harmful[: attempt.harmful_exact])]
+
+
+def _harmful(making: _Making) -> list[str]:
+    """Layers of the file that the first attempt makes, the most harmful ones first."""
+    normalised = [((tile - MEAN) / STD)[None, None].astype(np.float32) for tile in making.tiles]
+    quantize.quantize(making.exact, making.target, normalised)
+    exact = load(_card(making, making.exact, "fp32"), threads=2)
+    shown = making.tiles[:: _CALIBRATION_IMAGES // _SENSITIVITY_IMAGES]
+    return sensitivity.most_harmful_first(exact, _card(making, making.target, "int8"), shown)
+
+
+def _with_thresholds(making: _Making, card: ModelCard) -> ModelCard:
+    return replace(card, thresholds=making.shipment.thresholds(making.root, card, making.checkpoint.parent))
+
+
+def _card(making: _Making, path: Path, precision: str) -> ModelCard:
     return ModelCard(
-        name=name,
-        version=shipment.version,
+        name=making.name,
+        version=making.shipment.version,
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        precision="int8",
-        side=shipment.recipe.Config().side,
+        precision=precision,
+        side=making.shipment.recipe.Config().side,
         mean=MEAN,
         std=STD,
-        outputs=shipment.recipe.OUTPUTS,
+        outputs=making.shipment.recipe.OUTPUTS,
         thresholds={},
     )
 
 
-def _register(folder: Path, card: ModelCard, thresholds: Mapping[str, Any]) -> None:
+def _report(folder: Path, card: ModelCard, tried: list[dict[str, Any]]) -> None:
+    """Write what the gate found: beside this module for the box's own models."""
+    reports = Path(__file__).parent / "reports" if folder == default_folder() else folder / "reports"
+    reports.mkdir(exist_ok=True)
+    report = {"sha256": card.sha256, "precision": card.precision, "attempts": tried}
+    (reports / f"{card.name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def _register(folder: Path, card: ModelCard) -> None:
     path = folder / "registry.toml"
     known = tomllib.loads(path.read_text(encoding="utf-8"))["models"] if path.exists() else {}
     known[card.name] = {
@@ -105,7 +198,7 @@ def _register(folder: Path, card: ModelCard, thresholds: Mapping[str, Any]) -> N
         "mean": card.mean,
         "std": card.std,
         "outputs": list(card.outputs),
-        "thresholds": {"sha256": card.sha256, **thresholds},
+        "thresholds": {"sha256": card.sha256, **card.thresholds},
     }
     path.write_text(_HEADER + "".join(_table(n, known[n]) for n in sorted(known)), encoding="utf-8")
 

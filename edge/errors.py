@@ -103,6 +103,25 @@ class ReadingError(EdgeError):
     }
 
 
+class StatedAgeError(EdgeError):
+    """An age that cannot be taken now; whoever entered it has to act."""
+
+    http_status = 409
+    texts = {
+        "being_read": N_("The study is being read at this moment. Wait for the result, then enter the age."),
+        "no_reading": N_("This study has no reading that an age could change."),
+    }
+
+
+class BadAgeError(EdgeError):
+    """What was entered as an age is none."""
+
+    http_status = 400
+    texts = {
+        "bad_age": N_("The age must be a whole number of years from 0 to %(limit)s; 0 for a baby under one year."),
+    }
+
+
 class StorageError(EdgeError):
     """The box cannot store; the sender should try again later."""
 

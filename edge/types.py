@@ -173,14 +173,16 @@ class Finding:
     Attributes
     ----------
     code : ``ground_glass_opacity`` or ``consolidation``.
-    probability : mean of the network's answer inside the contour, 0 to 1.
+    confidence, peak : mean and greatest of the network's answer inside the contour, 0 to 1; no
+        calibrated probabilities.
     contour : (row, column) points of a closed line, in pixels of the upright image.
     laterality : ``right`` or ``left``, of the patient.
     lung_percent : the share of that lung, 0 to 100.
     """
 
     code: str
-    probability: float
+    confidence: float
+    peak: float
     box_px: BoxPx
     contour: tuple[tuple[float, float], ...]
     laterality: str
@@ -191,7 +193,7 @@ class Finding:
         """As it stands in a result."""
         return {
             "code": self.code,
-            "probability": round(self.probability, 4),
+            "confidence": round(self.confidence, 4),
             "box_px": list(self.box_px),
             "contour": [list(point) for point in self.contour],
             "laterality": self.laterality,

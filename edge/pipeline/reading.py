@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from edge.dicom.image import ParsedImage
 from edge.engines import registry
 from edge.errors import ModelError, UnreadableError
 from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, run
+from edge.stages.radiograph import classification, quality
 from edge.stages.radiograph.classification import REFERRALS
 from edge.stages.stage import Case, first_case
 from edge.types import N_, Decision, Remark, Severity, StageResult, StageStatus, State, StudyResult
@@ -36,12 +38,18 @@ FURTHER_IMAGES = Remark(
     code="further_images",
     text=N_("The study holds %(count)s images; the newest frontal one was read."),
 )
+AGE_STATED = Remark(
+    code="age_stated",
+    text=N_("The header gives no age; %(years)s years was entered on the page."),
+)
 UNREADABLE_IMAGES = Remark(
     code="unreadable_images",
     text=N_("%(count)s images of this study could not be read."),
     severity=Severity.WARN,
 )
 
+_VITAL = (quality.STAGE.name, classification.STAGE.name)
+"""Stages without which there is no result."""
 _MOST_CANDIDATES = 8
 """Images of a study that are held at once and shown to the gate; a radiograph study has one to four."""
 _VIEW_SIDE_PX = 1600
@@ -63,6 +71,20 @@ class _Found:
     newest: list[tuple[str, ParsedImage]]
     readable: int
     errors: tuple[UnreadableError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the box knows of the patient beside the images."""
+
+    stated_age_years: float | None
+    prior: Mapping[str, Any] | None
+
+    def case(self, image: ParsedImage) -> Case:
+        radiograph = image.radiograph
+        if radiograph.patient_age_years is None:
+            radiograph = replace(radiograph, patient_age_years=self.stated_age_years)
+        return replace(first_case(radiograph), prior=self.prior)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +112,14 @@ def _engine(name: str, settings: Settings, folder: Path | None) -> registry.Engi
         return error
 
 
-def read_study(images: Iterable[SourceImage], engines: Engines, study_key: str) -> StudyResult:
+def read_study(
+    images: Iterable[SourceImage],
+    engines: Engines,
+    study_key: str,
+    *,
+    stated_age_years: float | None = None,
+    prior: Mapping[str, Any] | None = None,
+) -> StudyResult:
     """Read the newest frontal radiograph of a study.
 
     Parameters
@@ -98,11 +127,13 @@ def read_study(images: Iterable[SourceImage], engines: Engines, study_key: str) 
     images : every image of the study, in any order; at least one. They are taken one by one, so
         that a series of a thousand slices needs the memory of a few.
     study_key : the box's own key of the study.
+    stated_age_years : the age that a person stated; that of a header goes before it.
+    prior : what ``Case.prior`` describes, for the severity of the change.
     """
     found = _sorted_out(images)
     if not found.newest:
         return _unreadable(found.sources, found.errors[0], study_key)
-    reading = _first_accepted(found.newest, engines)
+    reading = _first_accepted(found.newest, engines, _Known(stated_age_years, prior))
     stages = reading.stages
     return StudyResult(
         study_key=study_key,
@@ -137,11 +168,11 @@ def _age_order(image: ParsedImage) -> tuple[datetime, int]:
     return image.acquired_at or datetime.min, image.instance_number or 0  # noqa: DTZ901 (DICOM times have no zone)
 
 
-def _first_accepted(images: list[tuple[str, ParsedImage]], engines: Engines) -> _Reading:
+def _first_accepted(images: list[tuple[str, ParsedImage]], engines: Engines, known: _Known) -> _Reading:
     """The reading of the first image that the gate lets pass, else that of the newest one."""
     refused: _Reading | None = None
     for source, image in images:
-        case, stages = run(first_case(image.radiograph), engines)
+        case, stages = run(known.case(image), engines)
         reading = _Reading(source, image, case, tuple(stages))
         if not any(remark.severity is Severity.STOP for remark in stages[0].remarks):
             return reading
@@ -156,6 +187,9 @@ def _study_remarks(reading: _Reading, readable: int, unreadable: int) -> tuple[R
         remarks.append(NO_DICOM_HEADER)
     elif reading.image.radiograph.pixel_spacing_mm is None:
         remarks.append(NO_PIXEL_SPACING)
+    stated_age_years = reading.case.radiograph.patient_age_years
+    if reading.image.radiograph.patient_age_years is None and stated_age_years is not None:
+        remarks.append(replace(AGE_STATED, values={"years": f"{stated_age_years:g}"}))
     if readable > 1 and _state(reading.stages) is not State.NO_RESULT:
         remarks.append(replace(FURTHER_IMAGES, values={"count": str(readable)}))
     if unreadable:
@@ -166,19 +200,21 @@ def _study_remarks(reading: _Reading, readable: int, unreadable: int) -> tuple[R
 def _state(stages: tuple[StageResult, ...]) -> State:
     if any(remark.severity is Severity.STOP for stage in stages for remark in stage.remarks):
         return State.NO_RESULT
-    first, last = stages[0], stages[-1]
-    return State.FAILED if StageStatus.FAILED in (first.status, last.status) else State.DONE
+    vital = [stage.status for stage in stages if stage.stage in _VITAL]
+    return State.FAILED if StageStatus.FAILED in vital else State.DONE
 
 
 def _reasons(stages: tuple[StageResult, ...]) -> tuple[Remark, ...]:
-    """Why there is no result, or why the box refers; nothing where it makes a claim."""
+    """Why there is no result, or why the box refers; nothing where it makes a claim. Each code once."""
     remarks = [remark for stage in stages for remark in stage.remarks]
-    stops = tuple(remark for remark in remarks if remark.severity is Severity.STOP)
-    failures = tuple(remark for stage in stages if stage.status is StageStatus.FAILED for remark in stage.remarks)
-    if stops or failures:
-        return stops or failures
-    refers = stages[-1].values.get("decision") == Decision.REFER.value
-    return tuple(remark for remark in remarks if remark.code in REFERRALS) if refers else ()
+    failed = [stage for stage in stages if stage.status is StageStatus.FAILED]
+    stops = [remark for remark in remarks if remark.severity is Severity.STOP]
+    vital = [remark for stage in failed for remark in stage.remarks if stage.stage in _VITAL]
+    refers = any(stage.values.get("decision") == Decision.REFER.value for stage in stages)
+    failures = [remark for stage in failed for remark in stage.remarks]
+    referrals = [remark for remark in remarks if remark.code in REFERRALS]
+    found = stops or vital or (failures + referrals if refers else [])
+    return tuple({remark.code: remark for remark in found}.values())
 
 
 def _unreadable(sources: tuple[str, ...], error: UnreadableError, study_key: str) -> StudyResult:

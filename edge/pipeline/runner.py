@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from edge import clock, log
 from edge.engines.engine import Engine
 from edge.errors import EdgeError, ModelError, ReadingError
-from edge.stages.radiograph import classification, positioning, quality, segmentation
+from edge.stages.radiograph import (
+    classification,
+    detection,
+    positioning,
+    quality,
+    registration,
+    segmentation,
+    severity,
+)
 from edge.stages.stage import Case, Outcome, Stage
 from edge.types import Remark, Severity, StageResult, StageStatus
 
@@ -16,7 +24,10 @@ RADIOGRAPH_STAGES: tuple[Stage, ...] = (
     quality.STAGE,
     segmentation.STAGE,
     positioning.STAGE,
+    registration.STAGE,
+    detection.STAGE,
     classification.STAGE,
+    severity.STAGE,
 )
 
 Engines = Mapping[str, Engine | ModelError]

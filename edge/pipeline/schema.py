@@ -42,7 +42,7 @@ def _all_remarks(result: StudyResult) -> tuple[Remark, ...]:
 
 
 def _values(stage: StageResult | None) -> dict[str, Any] | None:
-    return None if stage is None else dict(stage.values)
+    return None if stage is None or not stage.values else dict(stage.values)
 
 
 def _findings(detection: StageResult | None) -> list[dict[str, Any]]:

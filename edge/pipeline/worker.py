@@ -29,7 +29,7 @@ from edge.store import instances, queue
 from edge.store.database import connect
 from edge.types import StudyResult
 
-ReadStudy = Callable[[Iterable[SourceImage], str], StudyResult]
+ReadStudy = Callable[[Iterable[SourceImage], queue.Claim], StudyResult]
 
 _LOOK_S = 1.0
 _MAX_PARSE_ATTEMPTS = 2
@@ -40,7 +40,7 @@ class Worker:
 
     Parameters
     ----------
-    read : the reading itself: sources and the study's key to its result.
+    read : the reading itself: images and what is known of their study to its result.
     changed : told the id of whatever changed, for whoever shows it.
     """
 
@@ -108,7 +108,7 @@ class Worker:
     def _finish(self, claimed: queue.Claim) -> None:
         started = clock.monotonic()
         try:
-            result = self._read(self._sources(claimed), claimed.study_key)
+            result = self._read(self._sources(claimed), claimed)
             report = to_json(result)
         except (SetupError, StorageError):
             raise
@@ -174,8 +174,9 @@ def run(settings: Settings) -> int:
     for left in settings.run_dir.glob(f"{FOLDER_PREFIX}*"):
         shutil.rmtree(left, ignore_errors=True)
 
-    def read(sources: Iterable[SourceImage], study_key: str) -> StudyResult:
-        return read_study(sources, engines, study_key)
+    def read(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+        age_years, prior = claimed.stated_age_years, claimed.prior
+        return read_study(sources, engines, claimed.study_key, stated_age_years=age_years, prior=prior)
 
     with Reader(folder=settings.run_dir) as reader:
         _work(Worker(settings, database, reader, read, speaker.wake), database, listener, stopped)

@@ -23,11 +23,14 @@ class Alignment:
         width and height, to (column, row) of the atlas, in shares of its side.
     residual : 1 minus the Dice overlap of lungs and atlas.
     fits : whether the residual is small enough; else ``matrix`` only crops to the lungs.
+    zones : uint8, shape (Z, Z), in the frame of the atlas: the zone of each pixel of the lungs, 1 to 6
+        in the order of ``Zone``, else 0.
     """
 
     matrix: npt.NDArray[np.float64]
     residual: float
     fits: bool
+    zones: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

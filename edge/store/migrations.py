@@ -75,3 +75,13 @@ def _results(database: Database) -> None:
             completed_at TEXT NOT NULL,
             UNIQUE (study_id, version)
         )""")
+
+
+@MIGRATIONS(name="0004_stated_age")
+def _stated_age(database: Database) -> None:
+    database.execute("ALTER TABLE studies ADD COLUMN stated_age_years INTEGER")
+
+
+@MIGRATIONS(name="0005_studies_by_patient")
+def _studies_by_patient(database: Database) -> None:
+    database.execute("CREATE INDEX studies_by_patient ON studies (patient_id)")

@@ -7,7 +7,7 @@ study that interrupts the worker twice is set aside, so that the others go on.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +15,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from edge.errors import ReadingError
+from edge.errors import ReadingError, StatedAgeError
 from edge.store.database import writing
+from edge.store.priors import prior
 from edge.types import Remark, State
 
 MAX_ATTEMPTS = 2
@@ -24,12 +25,21 @@ MAX_ATTEMPTS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A study that this worker reads now. ``sources`` are (instance id, path), oldest first."""
+    """A study that this worker reads now.
+
+    Attributes
+    ----------
+    sources : (instance id, path) of its images, oldest first.
+    stated_age_years : the patient's age as entered on the page, or None.
+    prior : severity of the same patient's newest earlier study, with its ``study_key`` and ``completed_at``.
+    """
 
     study_id: int
     study_key: str
     next_version: int
     sources: tuple[tuple[int, Path], ...]
+    stated_age_years: int | None
+    prior: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +65,7 @@ def claim(database: Database, *, series: bool = True) -> Claim | None:
         row = database.execute(
             """UPDATE studies SET state = 'running', attempts = attempts + 1 WHERE id =
                    (SELECT id FROM studies WHERE state = 'ready' AND (? OR modality IS NOT 'CT') ORDER BY id LIMIT 1)
-               RETURNING id, study_key, version""",
+               RETURNING id, study_key, version, stated_age_years""",
             (series,),
         ).fetchone()
         if row is None:
@@ -65,6 +75,8 @@ def claim(database: Database, *, series: bool = True) -> Claim | None:
             study_key=row["study_key"],
             next_version=row["version"] + 1,
             sources=_sources(database, row["id"]),
+            stated_age_years=row["stated_age_years"],
+            prior=prior(database, row["id"]),
         )
 
 
@@ -127,6 +139,35 @@ def retry(database: Database, codes: Iterable[str]) -> None:
                 (SELECT 1 FROM json_each(reasons) WHERE json_extract(value, '$.code') IN ({places}))""",  # noqa: S608
             wanted,
         )
+
+
+def state_age(database: Database, study_key: str, years: int) -> bool:
+    """Keep an age that a person stated, and have the study read again with it.
+
+    An age that is already kept changes nothing, so that a second touch does no harm.
+
+    Returns
+    -------
+    False where there is no such study.
+
+    Raises
+    ------
+    StatedAgeError
+        ``being_read``: the reading that runs would not know the age; ``no_reading``: there is none to repeat.
+    """
+    with writing(database):
+        row = database.execute(
+            "SELECT state, stated_age_years FROM studies WHERE study_key = ?", (study_key,)
+        ).fetchone()
+        if row is None or row["stated_age_years"] == years:
+            return row is not None
+        if row["state"] not in (State.DONE.value, State.READY.value):
+            raise StatedAgeError("being_read" if row["state"] == State.RUNNING.value else "no_reading")
+        database.execute(
+            "UPDATE studies SET stated_age_years = ?, state = 'ready', attempts = 0 WHERE study_key = ?",
+            (years, study_key),
+        )
+        return True
 
 
 def release(database: Database) -> None:

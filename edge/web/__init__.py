@@ -1,1 +1,1 @@
-"""The touchscreen page: worklist, results, pictures. It reads the store and changes nothing."""
+"""The touchscreen page: worklist, results, pictures. It reads the store; all that it changes is a stated age."""

@@ -35,7 +35,17 @@ def install(app: Flask, default: str) -> None:
         raise SetupError("bad_setting", name="web.language", expected=" or ".join(LANGUAGES), value=default)
     Babel(app, default_locale="en", locale_selector=lambda: _selected(default))
     app.jinja_env.filters.update(
-        say=say, percent=percent, clock_time=clock_time, day=day, calendar=calendar, seconds=seconds
+        say=say,
+        advice=advice,
+        percent=percent,
+        share=share,
+        decimal=decimal,
+        signed=signed,
+        moment=moment,
+        clock_time=clock_time,
+        day=day,
+        calendar=calendar,
+        seconds=seconds,
     )
 
 
@@ -72,6 +82,36 @@ def say(remark: Mapping[str, Any]) -> str:
     except (KeyError, TypeError, ValueError):
         # A result of another software version may lack a value; its English text is complete.
         return str(remark.get("text", message))
+
+
+def advice(remark: Mapping[str, Any]) -> str:
+    """What to do about a coded remark, in the language of the page; empty where it gives no advice."""
+    text = remark.get("advice")
+    return say({"message": text, "values": remark.get("values"), "text": text}) if text else ""
+
+
+def share(percent: float) -> str:
+    """A measured share from 0 to 100 as a whole percentage; one that is not zero is not shown as zero."""
+    locale = get_locale()
+    if 0 < percent < 1:
+        return "< " + numbers.format_percent(0.01, locale=locale)
+    return numbers.format_percent(round(percent) / 100, locale=locale)
+
+
+def decimal(value: float, form: str = "0.#") -> str:
+    """A number by a pattern of Unicode TR35, such as ``0.00``."""
+    return numbers.format_decimal(value, format=form, locale=get_locale())
+
+
+def signed(difference: float) -> str:
+    """A difference with its sign, where there is one."""
+    return decimal(difference, "+0.#;−0.#") if difference else "0"
+
+
+def moment(text: str) -> str:
+    """Date and time of a moment in ISO 8601, in the time zone of the box."""
+    when = datetime.fromisoformat(text)
+    return f"{day(when)}, {clock_time(when)}"
 
 
 def percent(probability: float) -> str:

@@ -6,6 +6,7 @@ addresses end up in histories and logs, where no patient data may be.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +18,15 @@ from werkzeug.routing import BaseConverter, IntegerConverter
 from werkzeug.wrappers import Response as AnyResponse
 
 from edge.config import Settings
-from edge.store import studies
+from edge.errors import BadAgeError
+from edge.store import queue, studies
+from edge.store.database import opened
 from edge.web import languages, overlay, wording
 from edge.web.live import Live
 
 SHOWN = 100
 _REMEMBERED = 512
+_OLDEST_YEARS = 120
 # Only a claim is shown with its probabilities: beside an abstention they would be taken for one.
 _CLAIMS = (wording.Kind.NORMAL, wording.Kind.ABNORMAL)
 
@@ -58,6 +62,7 @@ class Pages:
             ("/study/<key:key>", self.study),
             ("/study/<key:key>/stamp", self.stamp),
             ("/study/<key:key>.json", self.result),
+            ("/study/<key:key>/age", self.age),
             ("/study/<key:key>/<version:version>/picture.jpg", self.picture),
             ("/study/<key:key>/<version:version>/thumbnail.jpg", self.thumbnail),
             ("/events", self.events),
@@ -65,6 +70,7 @@ class Pages:
         )
         for address, view in routes:
             pages.add_url_rule(address, view.__name__, view)
+        pages.add_url_rule("/study/<key:key>/age", "state_age", self.state_age, methods=["POST"])
         return pages
 
     def worklist(self) -> str:
@@ -87,12 +93,27 @@ class Pages:
             study=found,
             stamp=_stamp(found),
             verdict=verdict,
+            result=result,
             reading=_reading(result) if verdict.kind in _CLAIMS else None,
+            possible=_possible(found, result, verdict.kind),
             quality=_quality(found, result),
-            stages=result.get("stages") or (),
+            age=_age(found, result),
             size_px=size,
-            outlines=overlay.outlines(result.get("segmentation"), *size) if size else (),
+            **(_drawn(result, *size) if size else {}),
         )
+
+    def age(self, key: str) -> AnyResponse:
+        """The address of a form that was sent, when a browser asks for it again: its study."""
+        return redirect(url_for("pages.study", key=key), 303)
+
+    def state_age(self, key: str) -> AnyResponse:
+        """Take an age that a person entered, and show the study, which is read again with it."""
+        years = _years(request.form.get("years", ""))
+        with opened(self._settings.database) as database:
+            if not queue.state_age(database, key, years):
+                abort(404)
+        self._live.wake()
+        return self.age(key)
 
     def stamp(self, key: str) -> Response:
         """What changes whenever a study's page has something new to show."""
@@ -177,6 +198,36 @@ def _probabilities(result: Mapping[str, Any] | None) -> Mapping[str, float | Non
     classification = (result or {}).get("classification") or {}
     probabilities: Mapping[str, float | None] | None = classification.get("probabilities")
     return probabilities
+
+
+def _possible(found: studies.StudyView, result: Mapping[str, Any], kind: wording.Kind) -> list[str]:
+    """The classes that cannot be ruled out, where the set holds what it promises."""
+    is_close = kind is wording.Kind.REFER and {reason["code"] for reason in found.reasons} == {"undecided"}
+    return (result.get("classification") or {}).get("set") or [] if kind in _CLAIMS or is_close else []
+
+
+def _age(found: studies.StudyView, result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The question for the age: open where it is unknown, with the answer where one was given."""
+    by_code = {remark["code"]: remark for remark in (*found.reasons, *(result.get("quality") or ()))}
+    if "age_stated" in by_code:
+        return {"stated": by_code["age_stated"]["values"].get("years")}
+    return {"stated": None} if "age_unknown" in by_code else None
+
+
+def _years(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,3}", text) or int(text) > _OLDEST_YEARS:
+        raise BadAgeError("bad_age", limit=_OLDEST_YEARS)
+    return int(text)
+
+
+def _drawn(result: Mapping[str, Any], width_px: int, height_px: int) -> dict[str, Any]:
+    """What lies over the picture."""
+    segmentation = result.get("segmentation")
+    return {
+        "outlines": overlay.outlines(segmentation, width_px, height_px),
+        "lines": overlay.lines(segmentation, width_px, height_px),
+        "marks": overlay.marks(result.get("findings"), segmentation, width_px, height_px),
+    }
 
 
 def _reading(result: Mapping[str, Any]) -> dict[str, Any]:

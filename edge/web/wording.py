@@ -29,6 +29,14 @@ class Kind(str, Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grading:
+    """A grade of severity in one word and in a sentence, not yet translated."""
+
+    name: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """A case and the sentence for it, not yet translated."""
 
@@ -59,7 +67,10 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "quality": N_("Image check"),
         "segmentation": N_("Lung fields"),
         "positioning": N_("Positioning"),
+        "registration": N_("Alignment"),
+        "detection": N_("Opacities"),
         "classification": N_("Classification"),
+        "severity": N_("Severity"),
     }
 )
 STATUSES: Mapping[str, str] = MappingProxyType(
@@ -83,12 +94,45 @@ SEXES: Mapping[str, str] = MappingProxyType(
         "O": N_("Other"),
     }
 )
+GRADES: Mapping[str, Grading] = MappingProxyType(
+    {
+        "none": Grading(name=N_("None"), meaning=N_("No opacity of note was measured in the lungs.")),
+        "mild": Grading(name=N_("Mild"), meaning=N_("A small part of the lungs is opaque.")),
+        "moderate": Grading(name=N_("Moderate"), meaning=N_("A considerable part of the lungs is opaque.")),
+        "severe": Grading(name=N_("Severe"), meaning=N_("Large parts of the lungs are opaque.")),
+    }
+)
+CHANGES: Mapping[str, str] = MappingProxyType(
+    {
+        "better": N_("Better than before"),
+        "same": N_("Same as before"),
+        "worse": N_("Worse than before"),
+    }
+)
+ZONES: Mapping[str, str] = MappingProxyType(
+    {
+        "right_upper": N_("Right upper zone"),
+        "right_middle": N_("Right middle zone"),
+        "right_lower": N_("Right lower zone"),
+        "left_upper": N_("Left upper zone"),
+        "left_middle": N_("Left middle zone"),
+        "left_lower": N_("Left lower zone"),
+    }
+)
+FINDINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "ground_glass_opacity": N_("Ground glass"),
+        "consolidation": N_("Consolidation"),
+    }
+)
 LIMITS = (
     N_("The box looks for pneumonia and tuberculosis only. Other diseases, such as masses, may be called pneumonia."),
-    N_("A mirrored image is not always noticed; left and right are then exchanged."),
+    N_("A mirrored image is not always noticed, and the warning of one may be wrong. Check the side marker."),
     N_("“No pneumonia seen” does not mean that the patient is healthy."),
     N_("The percentages are estimates by a program. They are not a diagnosis."),
     N_("In hospitals that it has not seen, the box hardly tells COVID-19 from other pneumonia better than chance."),
+    N_("In adults the box cannot tell bacterial from viral pneumonia: its examples of them were all children."),
+    N_("Severity was learnt from images of COVID-19. In other diseases it may be wrong."),
     N_("A doctor decides, with the patient, the history and the whole image."),
 )
 

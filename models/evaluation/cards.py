@@ -1,4 +1,4 @@
-"""The table of figures in a model card, between two marks; the words around it are written by hand."""
+"""Tables of figures in model cards and in the README, between two marks; the words around them are written by hand."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any
 
 from models.evaluation.figures import Figures
 
-_BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
-
 
 def write_figures(path: Path, figures: Figures) -> None:
     """Replace the table of a card.
@@ -20,18 +18,31 @@ def write_figures(path: Path, figures: Figures) -> None:
     ValueError
         Where the card has no place for it.
     """
-    card = path.read_text(encoding="utf-8")
-    table = "\n".join(["| what | figure |", "|---|---|", *(f"| {n} | {_cell(f)} |" for n, f in figures.items())])
-    block = f"{_BEGIN}\n{table}\n{_END}"
-    replaced, count = re.subn(f"{_BEGIN}.*?{_END}", lambda _: block, card, flags=re.DOTALL)
+    rows = [f"| {name} | {_cell(figure)} |" for name, figure in figures.items()]
+    write_block(path, "figures", ["| what | figure |", "|---|---|", *rows])
+
+
+def write_block(path: Path, name: str, lines: list[str]) -> None:
+    """Replace what stands between ``<!-- name -->`` and ``<!-- end of name -->``.
+
+    Raises
+    ------
+    ValueError
+        Where the file has not exactly one place of this name.
+    """
+    text = path.read_text(encoding="utf-8")
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    block = "\n".join([begin, *lines, end])
+    replaced, count = re.subn(f"{begin}.*?{end}", lambda _: block, text, flags=re.DOTALL)
     if count != 1:
-        raise ValueError(f"expected one place for figures in {path}, found {count}")
+        raise ValueError(f"expected one place for {name} in {path}, found {count}")
     path.write_text(replaced, encoding="utf-8")
 
 
-def _cell(figure: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in figure.items())
-
-
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A number, or the two ends of an interval."""
     return " to ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _cell(figure: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {as_text(value)}" for name, value in figure.items())

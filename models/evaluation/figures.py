@@ -1,8 +1,8 @@
-"""Statistics of an evaluation: AUC, bootstrap intervals, quantiles."""
+"""Statistics of an evaluation: AUC, bootstrap intervals over patients, quantiles, proportions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Figures = Mapping[str, Mapping[str, Any]]
 Numbers = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 _BOOTSTRAPS = 1000
 
@@ -25,31 +26,63 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def auc(scores: Numbers, positive: npt.NDArray[np.bool_]) -> float:
-    """Area under the ROC curve: the chance that a positive scores above a negative (Mann and Whitney 1947)."""
-    order = scores.argsort(kind="stable")
-    _, inverse, counts = np.unique(scores[order], return_inverse=True, return_counts=True)
-    last = counts.cumsum()
-    ranks = np.empty(len(scores))
-    ranks[order] = (last - (counts - 1) / 2)[inverse]
-    found, missed = positive.sum(), (~positive).sum()
-    return float((ranks[positive].sum() - found * (found + 1) / 2) / (found * missed))
+def auc(scores: Numbers, positive: Flags, weights: Numbers | None = None) -> float:
+    """Area under the ROC curve: the chance that a positive scores above a negative (Mann and Whitney 1947).
+
+    Parameters
+    ----------
+    weights : how often each case counts, shape (N,); once where absent.
+
+    Returns
+    -------
+    NaN where one of the two classes has no weight.
+    """
+    weights = np.ones(len(scores)) if weights is None else weights
+    _, rank = np.unique(scores, return_inverse=True)
+    found = np.bincount(rank, weights * positive)
+    missed = np.bincount(rank, weights * ~positive)
+    pairs = found.sum() * missed.sum()
+    below = missed.cumsum() - missed / 2  # a tie counts one half
+    return float((found * below).sum() / pairs) if pairs else float("nan")
 
 
-def auc_with_interval(scores: Numbers, positive: npt.NDArray[np.bool_], seed: int = 0) -> dict[str, Any]:
-    """AUC with the 95 % percentile bootstrap interval, resampling positives and negatives apart."""
+def patient_interval(figure: Callable[[Numbers], float], patients: Sequence[str], seed: int = 0) -> list[float]:
+    """95 % percentile bootstrap interval of a figure; whole patients are drawn, with all their images.
+
+    Images of one patient resemble each other. Drawing images one by one would count them as
+    independent and make the interval too narrow (Field and Welsh 2007, cluster bootstrap).
+
+    Parameters
+    ----------
+    figure : takes how often each image counts, shape (N,); NaN where it has no value for a draw.
+    patients : of each image.
+    """
     rng = np.random.default_rng(seed)
-    yes, no = scores[positive], scores[~positive]
-    truth = np.repeat([True, False], [len(yes), len(no)])
-    samples = ((rng.choice(yes, len(yes)), rng.choice(no, len(no))) for _ in range(_BOOTSTRAPS))
-    drawn = [auc(np.concatenate(sample), truth) for sample in samples]
-    low, high = np.quantile(drawn, (0.025, 0.975))
+    names, member = np.unique(np.asarray(patients), return_inverse=True)
+    n = len(names)
+    draws = (np.bincount(rng.integers(0, n, n), minlength=n)[member] for _ in range(_BOOTSTRAPS))
+    found = np.array([figure(draw.astype(np.float64)) for draw in draws])
+    low, high = np.nanquantile(found, (0.025, 0.975))
+    return [round(float(low), 3), round(float(high), 3)]
+
+
+def auc_with_interval(scores: Numbers, positive: Flags, patients: Sequence[str]) -> dict[str, Any]:
+    """AUC with its interval over patients (``patient_interval``)."""
     return {
         "auc": round(auc(scores, positive), 3),
-        "interval_95": [round(float(low), 3), round(float(high), 3)],
-        "positive": len(yes),
-        "negative": len(no),
+        "interval_95": patient_interval(lambda weights: auc(scores, positive, weights), patients),
+        "positive": int(positive.sum()),
+        "negative": int((~positive).sum()),
+        "patients": len(set(patients)),
     }
+
+
+def roc(scores: Numbers, positive: Flags) -> tuple[Numbers, Numbers]:
+    """The ROC curve: false and true positive rates at every limit, from the strictest to the laxest."""
+    _, rank = np.unique(-scores, return_inverse=True)
+    rates = (np.bincount(rank, flags).cumsum() / flags.sum() for flags in (~positive, positive))
+    false, true = (np.concatenate([[0.0], rate]) for rate in rates)
+    return false, true
 
 
 def share(flags: Sequence[bool]) -> dict[str, Any]:

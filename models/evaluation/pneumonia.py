@@ -1,130 +1,227 @@
-"""What the classifier tells apart, external hospitals first.
+"""What the classifier tells apart, how sure it may be of it, and for whom; external hospitals first.
 
-Scores are those of the shipped INT8 model through the box's own stages. Images that the
-gate refused carry no score and are counted apart.
+Claims are those of the shipped model through the box's own stages, with the age group
+given as a DICOM header gives it. Images that the gate refused carry no claim and are
+counted apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from edge.stages.radiograph.classification import Claim
 from edge.types import Decision
-from models.evaluation.figures import Figures, auc_with_interval, share
+from models.evaluation import truth
+from models.evaluation.figures import Figures, Flags, Numbers, auc_with_interval, roc, share
+from models.evaluation.questions import QUESTIONS, Answered, Question, abnormal, answer, is_covid, is_unseen
 from models.evaluation.readings import Reading
-
-Score = Callable[[Claim], float]
-_ABNORMAL_LABELS = frozenset(
-    {"covid", "bacterial", "viral", "fungal", "pneumonia_unspecified", "tuberculosis", "nodule"}
+from models.evaluation.reliability import (
+    area_under_risk,
+    calibration_with_interval,
+    reliability,
+    risk_coverage,
 )
 
+_LEAST_OF_A_CLASS = 5
+"""Groups with fewer positives or negatives get no AUC: it would be a figure of single patients."""
+_COVERAGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_POINTS = 80
+_UNSEEN, _EXTERNAL, _INSIDE = "Cohen and Hannover external", "all external", "test images of the training hospitals"
 
-def evaluate(readings: Sequence[Reading]) -> Figures:
-    """AUC by question and source, and sensitivity and specificity at the shipped limits."""
-    read = [r for r in readings if r.accepted]
-    return {**_external(read), **_inside(read), **_decisions(read)}
 
+def evaluate(readings: Sequence[Reading], strata: Sequence[Mapping[str, str]]) -> Figures:
+    """Every figure of the classifier.
 
-def _external(read: Sequence[Reading]) -> Figures:
-    nih = [r for r in read if r.row.source == "NIH" and r.row.split == "external"]
-    agreed = [r for r in nih if _agreed_by_radiologists(r)]
-    unseen = [r for r in read if r.row.source in ("Hannover", "Cohen") and r.row.split == "external"]
-    other = [r for r in unseen if r.row.label != "normal"]
+    Parameters
+    ----------
+    strata : what is known of the patient and view of each reading (``truth.strata``).
+    """
+    read = [r for r in readings if r.is_claimed]
+    known = [stratum for r, stratum in zip(readings, strata, strict=True) if r.is_claimed]
     return {
-        "NIH external (same hospital as training), pneumonia against normal": _auc(nih, _is_abnormal, _abnormal),
-        "NIH external, pneumonia whose opacity RSNA readers confirmed": _auc(agreed, _is_abnormal, _abnormal),
-        "Cohen and Hannover external, abnormal against normal": _auc(unseen, _is_abnormal, _abnormal),
-        "Cohen and Hannover external, COVID-19 against other pneumonia": _auc(other, _is_covid, _covid19_if_abnormal),
+        **_questions(read),
+        **_limits(read),
+        **_calibration(read),
+        **_coverage(read),
+        **_abstention(read),
+        **_by_stratum(read, known),
+        **_decisions(read),
     }
 
 
-def _inside(read: Sequence[Reading]) -> Figures:
-    kermany, shenzhen = _of(read, "Kermany"), _of(read, "Shenzhen")
-    infected = [r for r in kermany if r.row.label in ("bacterial", "viral")]
-    adults = _of(read, "CRD-COVID") + _of(read, "CRD-RSNA")
+def curves(readings: Sequence[Reading]) -> dict[str, Any]:
+    """Points of the ROC curves of external questions, of reliability and of risk against coverage."""
+    pools = _pools([r for r in readings if r.is_claimed])
+    asked = {q.name: answer(q, [r for r in readings if r.is_claimed]) for q in QUESTIONS if q.is_external}
     return {
-        "Kermany test, pneumonia against normal": _auc(kermany, _is_abnormal, _abnormal),
-        "Kermany test, viral against bacterial": _auc(infected, lambda r: r.row.label == "viral", _viral),
-        "Shenzhen test, tuberculosis against normal": _auc(shenzhen, _is_abnormal, _abnormal),
-        "COVID-19 against normal across sources (rewards the shortcut)": _auc(adults, _is_covid, _covid19),
+        "roc": {name: _thinned(*roc(a.scores, a.positive)) for name, a in asked.items() if _has_both(a.positive)},
+        "reliability": {name: reliability(*_probabilities(pool)) for name, pool in pools.items()},
+        "risk_coverage": {name: _thinned(*risk_coverage(*_confidences(pool))) for name, pool in pools.items()},
     }
+
+
+def auc_figures(read: Sequence[Reading], questions: Iterable[Question] = QUESTIONS) -> Figures:
+    """AUC by question, with intervals over patients; questions without both classes are left out."""
+    asked = ((q.name, answer(q, read)) for q in questions)
+    return {name: _auc(a) for name, a in asked if _has_both(a.positive)}
+
+
+def _questions(read: Sequence[Reading]) -> Figures:
+    figures = {}
+    for question in QUESTIONS:
+        found, without = answer(question, read), answer(question, read, with_age=False)
+        if _has_both(found.positive):
+            figures[question.name] = {**_auc(found), "auc_age_unknown": _auc(without)["auc"]}
+    return figures
+
+
+def _auc(answered: Answered) -> dict[str, Any]:
+    return auc_with_interval(answered.scores, answered.positive, answered.patients)
+
+
+def _limits(read: Sequence[Reading]) -> Figures:
+    """Sensitivity and specificity at the limit from which the box says "abnormal", by source and pooled."""
+    figures: dict[str, Mapping[str, Any]] = {}
+    for name, here in {_UNSEEN: [r for r in read if is_unseen(r.row)], **_by_source(read)}.items():
+        ill, well = ([r for r in here if truth.is_abnormal(r.row) is flag] for flag in (True, False))
+        if ill:
+            figures[f"{name}, sensitivity (called abnormal)"] = _called(ill, Decision.ABNORMAL)
+            figures[f"{name}, missed (abnormal called normal)"] = _called(ill, Decision.NORMAL)
+        if well:
+            figures[f"{name}, specificity (normal not called abnormal)"] = _called(well, *_NOT_ABNORMAL)
+    covid = [r for r in read if is_unseen(r.row) and r.row.source == "Cohen" and is_covid(r.row)]
+    if covid:
+        figures["Cohen external, COVID-19, sensitivity (called abnormal)"] = _called(covid, Decision.ABNORMAL)
+    return figures
+
+
+_NOT_ABNORMAL = (Decision.NORMAL, Decision.REFER)
+
+
+def _called(group: Sequence[Reading], *decisions: Decision) -> dict[str, Any]:
+    return share([_claim(r).decision in decisions for r in group])
+
+
+def _calibration(read: Sequence[Reading]) -> Figures:
+    pools = {**_pools(read), **_by_source(read)}
+    return {
+        f"calibration error, {name}": calibration_with_interval(*_probabilities(pool), _patients(pool))
+        for name, pool in pools.items()
+    }
+
+
+def _coverage(read: Sequence[Reading]) -> Figures:
+    figures = {}
+    for name, here in _by_source(read).items():
+        covered = [bool(truth.classes(r.row) & set(_claim(r).possible)) for r in here]
+        size = float(np.mean([len(_claim(r).possible) for r in here]))
+        figures[f"true class in the prediction set, {name}"] = {**share(covered), "mean_size": round(size, 2)}
+    return figures
+
+
+def _abstention(read: Sequence[Reading]) -> Figures:
+    return {f"risk and coverage, {name}": _risk(pool) for name, pool in _pools(read).items()}
+
+
+def _risk(pool: Sequence[Reading]) -> dict[str, Any]:
+    """Errors (normal against abnormal at one half) by coverage, and where the box itself stands."""
+    coverage, risk = risk_coverage(*_confidences(pool))
+    decided = [r for r in pool if _claim(r).decision is not Decision.REFER]
+    wrong = [(_claim(r).decision is Decision.ABNORMAL) != truth.is_abnormal(r.row) for r in decided]
+    by_coverage = {f"risk_at_{c:.0%}": round(float(np.interp(c, coverage, risk)), 3) for c in _COVERAGES}
+    return {
+        "area": round(area_under_risk(*_confidences(pool)), 4),
+        **by_coverage,
+        "box_answers": round(len(decided) / len(pool), 3),
+        "box_risk": round(float(np.mean(wrong)), 3) if decided else None,
+        "n": len(pool),
+    }
+
+
+def _by_stratum(read: Sequence[Reading], strata: Sequence[Mapping[str, str]]) -> Figures:
+    """AUC, or where one class is missing the sensitivity, of external images by age, sex and view."""
+    figures: dict[str, Mapping[str, Any]] = {}
+    groups: dict[str, list[Reading]] = {}
+    for reading, stratum in zip(read, strata, strict=True):
+        for value in stratum.values():
+            if reading.row.split == "external":
+                groups.setdefault(f"{_family(reading)} external, {value}", []).append(reading)
+    for name, here in sorted(groups.items()):
+        positive = np.array([truth.is_abnormal(r.row) for r in here])
+        if _has_both(positive, _LEAST_OF_A_CLASS):
+            scores = np.array([abnormal(_claim(r)) for r in here])
+            figures[f"{name}, abnormal against normal"] = auc_with_interval(scores, positive, _patients(here))
+        if positive.sum() >= _LEAST_OF_A_CLASS:
+            ill = [r for r in here if truth.is_abnormal(r.row)]
+            figures[f"{name}, sensitivity"] = _called(ill, Decision.ABNORMAL)
+    return figures
+
+
+def _family(reading: Reading) -> str:
+    return "NIH" if reading.row.source == "NIH" else "Cohen and Hannover"
 
 
 def _decisions(read: Sequence[Reading]) -> Figures:
+    """How often images of each source are called what, with the age group and without it."""
     figures = {}
-    for source, split in sorted({(r.row.source, r.row.split) for r in read}):
-        here = [r for r in read if (r.row.source, r.row.split) == (source, split)]
-        for name, group in (("abnormal", [r for r in here if _is_abnormal(r)]), ("normal", _normals(here))):
+    for name, here in _by_source(read).items():
+        for kind, flag in (("abnormal", True), ("normal", False)):
+            group = [r for r in here if truth.is_abnormal(r.row) is flag]
             if group:
-                figures[f"{source} ({split}), {name}"] = _shares(group)
-    covid = [r for r in read if r.row.source == "Cohen" and r.row.split == "external" and _is_covid(r)]
-    figures["Cohen external, COVID-19, sensitivity (called abnormal)"] = share(
-        [_unknown(r).decision is Decision.ABNORMAL for r in covid]
-    )
-    figures["Cohen external, COVID-19 in the prediction set"] = share(
-        ["covid19" in _unknown(r).possible for r in covid]
-    )
+                figures[f"decisions, {name}, {kind}"] = _shares(group)
     return figures
 
 
 def _shares(group: Sequence[Reading]) -> dict[str, float | int]:
-    """How a group of images was decided, without their age."""
-    decided = [_unknown(r).decision for r in group]
-    return {d.value: round(decided.count(d) / len(decided), 3) for d in Decision} | {"n": len(decided)}
+    known = [_claim(r).decision for r in group]
+    unknown = [r.unknown.decision for r in group if r.unknown is not None]
+    found: dict[str, float | int] = {d.value: round(known.count(d) / len(known), 3) for d in Decision}
+    found |= {f"{d.value}_age_unknown": round(unknown.count(d) / len(unknown), 3) for d in Decision}
+    return found | {"n": len(group)}
 
 
-def _auc(readings: Sequence[Reading], is_positive: Callable[[Reading], bool], score: Score) -> dict[str, object]:
-    positive = np.array([is_positive(r) for r in readings])
-    with_age = np.array([score(_known(r)) for r in readings])
-    without = np.array([score(_unknown(r)) for r in readings])
-    found = auc_with_interval(with_age, positive)
-    return {**found, "auc_age_unknown": auc_with_interval(without, positive)["auc"]}
+def _pools(read: Sequence[Reading]) -> dict[str, list[Reading]]:
+    pools = {
+        _EXTERNAL: [r for r in read if r.row.split == "external"],
+        _INSIDE: [r for r in read if r.row.split == "test"],
+    }
+    return {name: pool for name, pool in pools.items() if pool}
 
 
-def _agreed_by_radiologists(reading: Reading) -> bool:
-    """No finding, or a pneumonia in which the RSNA readers saw a lung opacity."""
-    return not _is_abnormal(reading) or reading.row.note.endswith(":Lung Opacity")
+def _by_source(read: Sequence[Reading]) -> dict[str, list[Reading]]:
+    """Readings by source, the external ones first."""
+    groups: dict[tuple[str, str], list[Reading]] = {}
+    for reading in read:
+        groups.setdefault((reading.row.split, reading.row.source), []).append(reading)
+    return {f"{source} ({split})": groups[split, source] for split, source in sorted(groups)}
 
 
-def _known(reading: Reading) -> Claim:
+def _probabilities(pool: Sequence[Reading]) -> tuple[Numbers, Flags]:
+    return np.array([abnormal(_claim(r)) for r in pool]), np.array([truth.is_abnormal(r.row) for r in pool])
+
+
+def _confidences(pool: Sequence[Reading]) -> tuple[Numbers, Flags]:
+    probability, outcome = _probabilities(pool)
+    return np.maximum(probability, 1 - probability), (probability >= 0.5) == outcome
+
+
+def _thinned(x: Numbers, y: Numbers) -> list[list[float]]:
+    """So many points of a curve, its ends among them."""
+    kept = np.unique(np.linspace(0, len(x) - 1, _POINTS).round().astype(int))
+    return [[round(float(v), 4) for v in values[kept]] for values in (x, y)]
+
+
+def _has_both(positive: Flags, least: int = 1) -> bool:
+    return bool(min(positive.sum(), (~positive).sum()) >= least)
+
+
+def _patients(read: Sequence[Reading]) -> list[str]:
+    return [r.row.patient for r in read]
+
+
+def _claim(reading: Reading) -> Claim:
     assert reading.known is not None  # noqa: S101 (only accepted images come here)
     return reading.known
-
-
-def _unknown(reading: Reading) -> Claim:
-    assert reading.unknown is not None  # noqa: S101 (as above)
-    return reading.unknown
-
-
-def _of(read: Sequence[Reading], source: str) -> list[Reading]:
-    return [r for r in read if r.row.source == source and r.row.split == "test"]
-
-
-def _normals(read: Sequence[Reading]) -> list[Reading]:
-    return [r for r in read if not _is_abnormal(r)]
-
-
-def _is_abnormal(reading: Reading) -> bool:
-    return reading.row.label in _ABNORMAL_LABELS
-
-
-def _is_covid(reading: Reading) -> bool:
-    return reading.row.label == "covid"
-
-
-def _abnormal(claim: Claim) -> float:
-    return 1 - claim.probabilities["normal"]
-
-
-def _covid19(claim: Claim) -> float:
-    return claim.probabilities["covid19"]
-
-
-def _covid19_if_abnormal(claim: Claim) -> float:
-    return claim.probabilities["covid19"] / max(1e-9, _abnormal(claim))
-
-
-def _viral(claim: Claim) -> float:
-    return claim.probabilities["viral"] / max(1e-9, claim.probabilities["viral"] + claim.probabilities["bacterial"])

@@ -26,6 +26,7 @@ from edge.engines.ort import OrtEngine
 from edge.pipeline.runner import run
 from edge.stages.stage import first_case
 from edge.types import Radiograph
+from models.evaluation.cost import network_s
 from models.evaluation.readings import engines
 
 
@@ -64,18 +65,11 @@ def _measure(
             for stage in stages:
                 kept.setdefault(f"{precision} {stage.stage}", []).append(stage.seconds)
             for name, engine in by_model.items():
-                kept.setdefault(f"{precision} network {name}", []).append(_network_s(engine))
+                kept.setdefault(f"{precision} network {name}", []).append(network_s(engine))
         started = clock.monotonic()
         read()
         kept.setdefault("file to pixels", []).append(clock.monotonic() - started)
     return times
-
-
-def _network_s(engine: Engine) -> float:
-    image = np.zeros((1, engine.card.side, engine.card.side), np.float32)
-    started = clock.monotonic()
-    engine.run(image)
-    return clock.monotonic() - started
 
 
 def _exact(engine: Engine, threads: int) -> Engine:

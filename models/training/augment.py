@@ -64,6 +64,50 @@ def opacities(rng: Rng, image: Image, where: Image) -> Image:
     return np.asarray(image + cloud * rng.uniform(0.3, 1.0) * np.maximum(target - image, 0), np.float32)
 
 
+def somewhere(rng: Rng, lungs: npt.NDArray[np.uint8]) -> Image:
+    """The part of the lungs in up to three soft discs, as 0 to 1."""
+    rows, columns = np.nonzero(lungs)
+    where = np.zeros(lungs.shape, np.float32)
+    for _ in range(rng.integers(1, 4)):
+        i = rng.integers(rows.size)
+        radius = int(rng.uniform(0.05, 0.3) * lungs.shape[0])
+        cv2.circle(where, (int(columns[i]), int(rows[i])), radius, 1.0, cv2.FILLED)
+    return np.asarray(cv2.GaussianBlur(where * (lungs > 0), (0, 0), 3), np.float32)
+
+
+def random_view(rng: Rng, *, turn_deg: float, zoom: float, shift: float) -> Matrix:
+    """What takes the frame of the atlas to one a little off, and mirrored half of the time: (2, 3), in shares."""
+    return random_affine(rng, 1, turn_deg=turn_deg, zoom=zoom, shift=shift)
+
+
+def after(second: Matrix, first: Matrix) -> Matrix:
+    """The (2, 3) matrix of one transform after another."""
+    return np.asarray((np.vstack([second, [0, 0, 1]]) @ np.vstack([first, [0, 0, 1]]))[:2])
+
+
+def without_lungs(rng: Rng, image: Image, lungs: npt.NDArray[np.uint8]) -> Image:
+    """Fill the lungs in, so that nothing of them is left: with their surroundings, a grey, or smooth noise."""
+    inside = grown((lungs > 0).astype(np.uint8), int(rng.integers(0, 7))) > 0
+    fills = (_surroundings, _flat, _haze)
+    filled = fills[rng.integers(len(fills))](rng, image, inside)
+    return np.where(inside, filled, image).astype(np.float32)
+
+
+def _surroundings(rng: Rng, image: Image, inside: npt.NDArray[np.bool_]) -> Image:
+    outside, reach = (~inside).astype(np.float32), rng.uniform(8, 30)
+    weight = cv2.GaussianBlur(outside, (0, 0), reach) + 1e-4
+    return np.asarray(cv2.GaussianBlur(image * outside, (0, 0), reach) / weight, np.float32)
+
+
+def _flat(rng: Rng, image: Image, inside: npt.NDArray[np.bool_]) -> Image:
+    grey = rng.choice([float(image.mean()), float(image[inside].mean()), rng.random()])
+    return np.full_like(image, grey)
+
+
+def _haze(rng: Rng, image: Image, inside: npt.NDArray[np.bool_]) -> Image:
+    return np.asarray(cv2.GaussianBlur(rng.random(image.shape, np.float32), (0, 0), rng.uniform(2, 12)), np.float32)
+
+
 def borrow_spectrum(rng: Rng, image: Image, other: Image) -> Image:
     """Give an image part of the radial power spectrum of another: its sharpness, grain and haze.
 

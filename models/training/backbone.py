@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 MEAN, STD = 127 / 255, 128 / 255
 STRIDE_CHANNELS = {2: 16, 4: 24, 8: 40, 16: 112, 32: 192}
@@ -135,6 +136,38 @@ class Classifier(Pretrained):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.out(self.encoder(x))
         return logits
+
+
+class UNet(Pretrained):
+    """(N, 1, S, S) normalised image -> (N, outputs, S / 2, S / 2) logits; S is a multiple of 32.
+
+    Parameters
+    ----------
+    widths : channels of the decoder at strides 16, 8, 4 and 2.
+    """
+
+    def __init__(self, outputs: int, widths: tuple[int, ...], frozen_blocks: int) -> None:
+        super().__init__(frozen_blocks)
+        del self.encoder.blocks[15:], self.encoder.head
+        ups, cin = [], STRIDE_CHANNELS[32]
+        for stride, width in zip((16, 8, 4, 2), widths, strict=True):
+            ups.append(_double_conv(cin + STRIDE_CHANNELS[stride], width))
+            cin = width
+        self.ups = nn.ModuleList(ups)
+        self.out = nn.Conv2d(cin, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.encoder.pyramid(x)
+        y = maps[32]
+        for stride, up in zip((16, 8, 4, 2), self.ups, strict=True):
+            y = F.interpolate(y, scale_factor=2.0, mode="nearest")
+            y = up(torch.cat([y, maps[stride]], 1))
+        logits: Tensor = self.out(y)
+        return logits
+
+
+def _double_conv(cin: int, cout: int) -> nn.Sequential:
+    return nn.Sequential(*conv_bn(cin, cout, 3), nn.ReLU6(), *conv_bn(cout, cout, 3), nn.ReLU6())
 
 
 def _computation_order(names: list[str]) -> list[str]:

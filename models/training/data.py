@@ -104,6 +104,11 @@ def lesion_patients(root: Path) -> frozenset[str]:
     return frozenset(r.patient for r in manifest(root) if r.archive == "cohen.zip" and Path(r.file).stem in stems)
 
 
+def cohen_patients(root: Path) -> dict[str, str]:
+    """Patients of the images of Cohen's collection, by file name without its suffix."""
+    return {Path(r.file).stem: r.patient for r in manifest(root) if r.source == "Cohen"}
+
+
 @cache
 def _archive(path: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)

@@ -4,21 +4,24 @@ Class, hospital and age are confounded in the public data: bacterial and viral p
 are all children of one hospital, COVID-19 is adult and from another country. Against
 learning the hospital instead of the disease:
 
-- the network sees only the inside of the lungs, scaled and stretched (``lung_tile``);
+- the network sees only the lungs and what lies between them, laid on the atlas (``lung_tile``);
 - traits of the source are varied, and borrowed between sources (radial spectrum, grey values);
+- opacities are painted into some normal lungs: one source then holds both sides of the question;
+- the lungs of some images are filled in, and nothing may be claimed of what is left;
 - sources and classes are drawn with equal chance;
 - each head also learns from the other age group, but only what the label says there: a
   child's viral pneumonia tells the adult head "pneumonia or COVID-19", no more.
 
 Outputs: child head (normal, bacterial, viral, covid19), adult head (normal,
-other_pneumonia, covid19, tuberculosis, other), and one logit for "a child".
+other_pneumonia, covid19, tuberculosis, other), one logit for "a child", and, in the
+shipped network, whitened features by which it knows images unlike its training images.
 
     python -m models.training.pneumonia --data ../shared/data
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edge.stages.radiograph.geometry import WORKING_SIDE, Labels, lung_tile
+from edge.stages.radiograph.geometry import lung_tile
 from models.training import augment, data, lungs
 from models.training.augment import Image, Rng
 from models.training.backbone import MEAN, STD, Classifier
@@ -34,7 +37,9 @@ from models.training.loop import Recipe, parse_arguments, train
 
 CHILD = ("normal", "bacterial", "viral", "covid19")
 ADULT = ("normal", "other_pneumonia", "covid19", "tuberculosis", "other")
-OUTPUTS = (*(f"child_{c}" for c in CHILD), *(f"adult_{c}" for c in ADULT), "is_child")
+_FEATURES = 32
+LOGITS = (*(f"child_{c}" for c in CHILD), *(f"adult_{c}" for c in ADULT), "is_child")
+OUTPUTS = (*LOGITS, *(f"embedding_{i:02}" for i in range(_FEATURES)))
 
 # What a label allows in the child head and in the adult head; nothing: the head does not learn from it.
 _ALLOWED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -57,16 +62,16 @@ _DRAWN = {
     "CRD-RSNA normal": 1.3,
     "NIH normal": 0.7,
     "NIH pneumonia_unspecified": 1.0,
-    "Shenzhen normal": 0.6,
-    "Shenzhen tuberculosis": 0.9,
+    "Shenzhen normal": 0.7,
+    "Shenzhen tuberculosis": 1.0,
     "JSRT normal": 0.25,
     "JSRT nodule": 0.25,
 }
 _OTHER_GROUP_WEIGHT = 0.4
-_SAMPLES_WITHOUT = 20_000
-"""Fewer sources hold fewer images: a model without some of them is trained for less long."""
-_SECOND_SAMPLES = 20_000
-"""The second phase goes on from the first at half its rate, on images less disguised."""
+_EMPTIED, _PAINTED = 0.08, 0.25
+"""Share of all images whose lungs are filled in, and of normal ones into which opacities are painted."""
+_STRENGTHS = (0.3, 1.0)
+"""How often the traits of a source are varied, drawn anew for each image: some look like themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +80,54 @@ class Config(Recipe):
 
     name: str = "pneumonia"
     side: int = 192
-    samples: int = 34_000
+    samples: int = 50_000
     batch: int = 24
     learning_rate: float = 8e-4
     encoder_rate: float = 0.35
     frozen_blocks: int = 5
     sources_left_out: tuple[str, ...] = ()
-    strength: float = 1.0
-    """How often the traits of a source are varied: 1 in the first phase, less in the second."""
 
 
 def network(config: Config) -> Classifier:
-    """The network before training; logits in the order of ``OUTPUTS``."""
-    return Classifier(len(OUTPUTS), config.frozen_blocks, dropout=0.3)
+    """The network before training; logits in the order of ``LOGITS``."""
+    return Classifier(len(LOGITS), config.frozen_blocks, dropout=0.3)
+
+
+class Shipped(nn.Module):
+    """(N, 1, S, S) normalised image -> (N, len(OUTPUTS)): logits, then whitened features."""
+
+    def __init__(self, classifier: Classifier, mean: Tensor, whitening: Tensor) -> None:
+        super().__init__()
+        self.encoder, self.out = classifier.encoder, classifier.out
+        self.white = nn.Linear(*whitening.shape)
+        self.white.weight.data, self.white.bias.data = whitening.T.contiguous(), -mean @ whitening
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.encoder(x)  # (N, 1280)
+        return torch.cat([self.out(features), self.white(features)], 1)
+
+
+def finish(classifier: Classifier, root: Path) -> Shipped:
+    """Add the whitening of the features of training images: their ``_FEATURES`` first principal components."""
+    side = Config().side
+    tiles = [
+        lung_tile(data.to_unit(s.picture.pixels), s.picture.lungs, s.picture.alignment.matrix, side)
+        for s in load(root, ("train",), every=6)
+    ]
+    with torch.no_grad():
+        images = torch.from_numpy((np.stack(tiles)[:, None] - MEAN) / STD).float()
+        features = torch.cat([classifier.eval().encoder(part) for part in images.split(64)])
+    mean = features.mean(0)
+    _, deviations, directions = torch.linalg.svd(features - mean, full_matrices=False)
+    scale = len(features) ** 0.5 / deviations[:_FEATURES]
+    return Shipped(classifier, mean, directions[:_FEATURES].T * scale)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A squashed radiograph, its lungs, and what is known of it."""
+    """A picture and what is known of it."""
 
-    pixels: data.Grey
-    lungs: Labels
+    picture: lungs.Picture
     row: data.Row
 
     @property
@@ -113,13 +145,12 @@ def load(root: Path, splits: tuple[str, ...], left_out: tuple[str, ...] = (), ev
     """Every image of these splits whose lungs were found, or only every so many-th."""
     rows = [r for r in data.manifest(root) if r.split in splits and r.source not in left_out and not r.is_lateral]
     rows = [r for r in rows if not _contradicted(r)]
-    found = lungs.outlined(root, rows[::every])
-    return [Sample(pixels, labels, row) for row, pixels, labels in found if labels.any()]
+    return [Sample(picture, row) for row, picture in lungs.of_rows(root, rows[::every])]
 
 
-def allowed_classes(sample: Sample, group: str) -> tuple[str, ...]:
-    """The classes of a group's head that the label of a sample allows."""
-    return _ALLOWED[f"{sample.group} {sample.row.label}"][("child", "adult").index(group)]
+def allowed_classes(group: str, label: str, head: str) -> tuple[str, ...]:
+    """The classes of a head that the label of a patient of this age group allows."""
+    return _ALLOWED[f"{group} {label}"][("child", "adult").index(head)]
 
 
 def _contradicted(row: data.Row) -> bool:
@@ -127,24 +158,28 @@ def _contradicted(row: data.Row) -> bool:
     return row.label == "pneumonia_unspecified" and row.note.endswith(":Normal")
 
 
-def augmented(rng: Rng, sample: Sample, style: Sample, config: Config) -> Image:
-    """A lung tile with the traits of its source varied, some borrowed from another source."""
-    pixels = data.to_unit(sample.pixels)
-    if rng.random() < 0.5 * config.strength:
-        pixels = augment.borrow_spectrum(rng, pixels, data.to_unit(style.pixels))
-    if rng.random() < config.strength:
+def augmented(rng: Rng, sample: Sample, style: Sample, side: int, fate: str) -> Image:
+    """A lung tile with the traits of its source varied, some borrowed from another source.
+
+    Parameters
+    ----------
+    fate : ``painted`` with opacities, ``emptied`` of its lungs, or ``kept``.
+    """
+    pixels, labels = data.to_unit(sample.picture.pixels), sample.picture.lungs
+    strength = rng.uniform(*_STRENGTHS)
+    if fate == "painted":
+        pixels = augment.opacities(rng, pixels, augment.somewhere(rng, labels))
+    if rng.random() < 0.5 * strength:
+        pixels = augment.borrow_spectrum(rng, pixels, data.to_unit(style.picture.pixels))
+    if rng.random() < strength:
         pixels = augment.appearance(rng, pixels)
-    matrix = augment.random_affine(rng, WORKING_SIDE, turn_deg=10, zoom=0.12, shift=0.04)
-    turned = augment.warp_labels(_reshaped(rng, sample.lungs), matrix)
-    if not turned.any():
-        turned = sample.lungs
-    tiled = lung_tile(augment.warp(pixels, matrix), turned, config.side)
-    return augment.cut_patches(rng, tiled)
-
-
-def _reshaped(rng: Rng, labels: Labels) -> Labels:
-    """Lungs a little larger or smaller, as another segmentation would have them."""
-    return augment.grown(labels, int(rng.integers(-5, 6)))
+    if fate == "emptied":
+        pixels = augment.without_lungs(rng, pixels, labels)
+    view = augment.random_view(rng, turn_deg=8, zoom=0.1, shift=0.04)
+    matrix = augment.after(view, sample.picture.alignment.matrix)
+    reshaped = augment.grown(labels, int(rng.integers(-5, 6)))
+    shown = lung_tile(pixels, reshaped if reshaped.any() else labels, matrix, side)
+    return augment.cut_patches(rng, shown)
 
 
 class Task:
@@ -162,18 +197,25 @@ class Task:
     def example(self, rng: Rng) -> tuple[Tensor, ...]:
         """Image (1, S, S), allowed classes of both heads (9,), weights of both heads (2,), is child."""
         sample, style = self._drawn(rng), self._drawn(rng)
-        image = augmented(rng, sample, style, self.config)
-        child, adult = allowed_classes(sample, "child"), allowed_classes(sample, "adult")
+        fate = self._fate(rng, sample)
+        image = augmented(rng, sample, style, self.config.side, fate)
+        label = "pneumonia_unspecified" if fate == "painted" else sample.row.label
+        child, adult = (
+            () if fate == "emptied" else allowed_classes(sample.group, label, head) for head in ("child", "adult")
+        )
         allowed = [name in child for name in CHILD] + [name in adult for name in ADULT]
-        own = np.array([sample.row.is_child, not sample.row.is_child])
-        taught = np.array([bool(child), bool(adult)])
-        weights = np.where(own, 1.0, _OTHER_GROUP_WEIGHT) * taught
         return (
             torch.from_numpy(image)[None],
             torch.tensor(allowed),
-            torch.tensor(weights, dtype=torch.float32),
+            torch.tensor(_weights(sample, bool(child), bool(adult), fate), dtype=torch.float32),
             torch.tensor(float(sample.row.is_child)),
         )
+
+    def _fate(self, rng: Rng, sample: Sample) -> str:
+        chance = rng.random()
+        if chance < _EMPTIED:
+            return "emptied"
+        return "painted" if sample.row.label == "normal" and chance < _EMPTIED + _PAINTED else "kept"
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
         """Cross-entropy of what the labels allow, in both heads, and of the age group."""
@@ -193,12 +235,24 @@ class Task:
         return group[rng.integers(len(group))]
 
 
+def _weights(sample: Sample, child: bool, adult: bool, fate: str) -> tuple[float, float]:
+    """How much each head learns from an example; both learn to claim nothing of an emptied one."""
+    if fate == "emptied":
+        return _OTHER_GROUP_WEIGHT, _OTHER_GROUP_WEIGHT
+    own, other = 1.0, _OTHER_GROUP_WEIGHT
+    return (own if sample.row.is_child else other) * child, (other if sample.row.is_child else own) * adult
+
+
 def allowed_entropy(logits: Tensor, allowed: Tensor, smoothing: float = 0.03) -> Tensor:
-    """Minus log of the probability of all allowed classes together, (N, C) -> (N,)."""
+    """Minus log of the probability of all allowed classes together, (N, C) -> (N,).
+
+    Where nothing is allowed, the cross-entropy against even probabilities.
+    """
     log_p = logits.log_softmax(1)
-    taught = torch.where(allowed.any(1, keepdim=True), allowed, torch.ones_like(allowed))
-    entropy = -torch.where(taught, log_p, -torch.inf).logsumexp(1)
-    return (1 - smoothing) * entropy - smoothing * log_p.mean(1)
+    taught = allowed.any(1)
+    entropy = -torch.where(allowed | ~taught[:, None], log_p, -torch.inf).logsumexp(1)
+    even = -log_p.mean(1)
+    return torch.where(taught, (1 - smoothing) * entropy + smoothing * even, even)
 
 
 def calibration_tiles(root: Path, count: int) -> list[Image]:
@@ -210,17 +264,9 @@ def calibration_tiles(root: Path, count: int) -> list[Image]:
 def main() -> None:
     """Train and write the checkpoint; ``--leave-out`` makes the model that external figures need."""
     root, out, left_out = parse_arguments(__doc__)
-    config = Config()
-    if left_out:
-        name = "_".join(["pneumonia_without", *left_out])
-        config = Config(name=name, samples=_SAMPLES_WITHOUT, sources_left_out=left_out)
-    classifier = network(config)
-    first = out / f"{config.name}.pt"
-    if not first.exists():
-        train(config, Task(config, root), classifier, out)
-    second = replace(config, name=f"{config.name}_second", samples=_SECOND_SAMPLES, learning_rate=4e-4, strength=0.4)
-    classifier.load_state_dict(torch.load(first, weights_only=True))
-    train(replace(second, seed=1), Task(second, root), classifier, out)
+    name = "_without_".join(["pneumonia", "_".join(left_out)]) if left_out else "pneumonia"
+    config = Config(name=name, sources_left_out=left_out)
+    train(config, Task(config, root), network(config), out)
 
 
 if __name__ == "__main__":

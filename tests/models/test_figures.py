@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from models.evaluation.figures import auc, auc_with_interval, share, summary
+from models.evaluation.figures import auc, auc_with_interval, patient_interval, roc, share, summary
 
 Cases = some.lists(some.tuples(some.integers(0, 5), some.booleans()), min_size=2, max_size=40).filter(
     lambda cases: len({positive for _, positive in cases}) == 2
@@ -47,7 +47,7 @@ def test_the_interval_of_an_auc_contains_it_and_narrows_with_more_cases() -> Non
 
     def figure(n: int) -> dict[str, object]:
         positive = np.arange(n) % 2 == 0
-        return auc_with_interval(rng.normal(positive * 1.0, 1), positive)
+        return auc_with_interval(rng.normal(positive * 1.0, 1), positive, [str(i) for i in range(n)])
 
     few, many = figure(40), figure(2000)
     assert (few["positive"], few["negative"]) == (20, 20)
@@ -63,7 +63,57 @@ def test_the_interval_of_an_auc_contains_it_and_narrows_with_more_cases() -> Non
 
 def test_an_interval_is_the_same_each_time() -> None:
     scores, positive = np.array([0.1, 0.9, 0.4, 0.6, 0.3]), np.array([False, True, False, True, True])
-    assert auc_with_interval(scores, positive) == auc_with_interval(scores, positive)
+    assert auc_with_interval(scores, positive, list("abcde")) == auc_with_interval(scores, positive, list("abcde"))
+
+
+def test_the_interval_counts_a_patient_with_many_images_once() -> None:
+    """Four copies of every image tell nothing new, unless the patient is forgotten."""
+    rng = np.random.default_rng(6)
+    positive = np.arange(60) % 2 == 0
+    scores, patients = rng.normal(positive * 1.0, 1), [str(i) for i in range(60)]
+    once = auc_with_interval(scores, positive, patients)
+    copies = np.tile(scores, 4), np.tile(positive, 4)
+    assert auc_with_interval(*copies, patients * 4)["interval_95"] == once["interval_95"]
+    assert _width(auc_with_interval(*copies, [str(i) for i in range(240)])) < 0.7 * _width(once)
+
+
+def test_whole_patients_are_drawn() -> None:
+    """Patient a has three images of five: they count 0, 3 or 6 times together, never 1 or 2."""
+    draws: list[float] = []
+
+    def first_of_a(weights: npt.NDArray[np.float64]) -> float:
+        assert weights[0] == weights[1] == weights[2]
+        draws.append(float(weights[0]))
+        return float(weights.sum())
+
+    low, high = patient_interval(first_of_a, ["a", "a", "a", "b", "c"])
+    assert {0.0, 1.0, 2.0} <= set(draws)
+    assert (low, high) == (3.0, 9.0)  # three draws: never a, or always a
+
+
+def test_a_draw_without_one_of_the_classes_is_left_out() -> None:
+    positive = np.array([True, False, False])
+    found = auc_with_interval(np.array([0.9, 0.1, 0.2]), positive, ["a", "b", "c"])
+    assert found["interval_95"] == [1.0, 1.0]
+
+
+@given(Cases)
+def test_a_weight_of_two_is_the_case_twice(cases: list[tuple[int, bool]]) -> None:
+    scores = np.array([score for score, _ in cases], np.float64)
+    positive = np.array([is_positive for _, is_positive in cases])
+    weights = 1.0 + np.arange(len(cases)) % 2
+    times = weights.astype(int)
+    assert auc(scores, positive, weights) == pytest.approx(auc(scores.repeat(times), positive.repeat(times)))
+
+
+@given(Cases)
+def test_the_area_below_the_roc_curve_is_the_auc(cases: list[tuple[int, bool]]) -> None:
+    scores = np.array([score for score, _ in cases], np.float64)
+    positive = np.array([is_positive for _, is_positive in cases])
+    false, true = roc(scores, positive)
+    assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
+    area = float(((true[1:] + true[:-1]) / 2 * np.diff(false)).sum())
+    assert area == pytest.approx(auc(scores, positive))
 
 
 @pytest.mark.parametrize(

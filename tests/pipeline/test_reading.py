@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 
 from edge.dicom.image import Header, ParsedImage, UnreadableImageError
 from edge.errors import ModelError, UnreadableError
+from edge.pipeline import reading
 from edge.pipeline.reading import Engines, SourceImage, read_study
+from edge.pipeline.runner import RADIOGRAPH_STAGES
 from edge.types import Radiograph, State, StudyResult
 from tests.support import engines, inputs
 from tests.support.engines import (
@@ -35,15 +38,17 @@ def gate(image: npt.NDArray[np.float32]) -> list[float]:
 
 
 def box(lungs: npt.NDArray[np.float32] = TWO_LUNGS, **outputs: float) -> dict[str, Any]:
-    """The three engines of the box; sound lungs unless told otherwise."""
+    """The engines of the box; sound lungs unless told otherwise."""
     cards = {
         "frontal_gate": engines.card(),
         "lung_field": engines.card("lung_field", thresholds=engines.LUNG_LIMITS),
+        "opacity": engines.card("opacity", thresholds=engines.OPACITY_LIMITS),
         "pneumonia": engines.card("pneumonia", outputs=PNEUMONIA_OUTPUTS, thresholds=PNEUMONIA_LIMITS),
     }
     answers: dict[str, engines.Answer] = {
         "frontal_gate": gate,
         "lung_field": lambda image: lungs,
+        "opacity": lambda image: engines.opacity_logits(),
         "pneumonia": lambda image: pneumonia_logits(**(outputs or SOUND)),
     }
     return {name: ScriptedEngine(cards[name], answers[name]) for name in cards}
@@ -72,6 +77,11 @@ def read(*images: SourceImage, by: Engines | None = None) -> StudyResult:
     return read_study(images, by or box(), KEY)
 
 
+def classified(result: StudyResult) -> Mapping[str, Any]:
+    (stage,) = (stage for stage in result.stages if stage.stage == "classification")
+    return stage.values
+
+
 def codes(result: StudyResult) -> list[str]:
     return [remark.code for remark in result.remarks]
 
@@ -85,7 +95,8 @@ def test_a_frontal_radiograph_is_read() -> None:
     assert (result.state, result.study_key, result.source) == (State.DONE, KEY, ("a",))
     assert (result.study_instance_uid, result.modality) == ("1.2.3", "DX")
     assert (codes(result), reasons(result)) == ([], [])
-    assert [stage.values.get("decision") for stage in result.stages] == [None, None, "normal"]
+    assert classified(result)["decision"] == "normal"
+    assert [stage.status.value for stage in result.stages] == ["ok"] * len(RADIOGRAPH_STAGES)
     assert result.completed_at.utcoffset() is not None
 
 
@@ -120,7 +131,7 @@ def test_of_a_frontal_and_a_lateral_view_the_frontal_one_is_read(swap: bool) -> 
 def test_a_study_of_lateral_views_has_no_result() -> None:
     result = read(image("a", LATERAL, day=1), image("b", LATERAL, day=2))
     assert (result.state, reasons(result), result.source[0]) == (State.NO_RESULT, ["lateral_view"], "b")
-    assert [stage.status.value for stage in result.stages] == ["ok", "skipped", "skipped"]
+    assert [stage.status.value for stage in result.stages] == ["ok", *["skipped"] * (len(RADIOGRAPH_STAGES) - 1)]
     assert codes(result) == [], "no image was read, so none is said to have been"
 
 
@@ -161,21 +172,21 @@ def test_a_missing_pixel_spacing_is_said() -> None:
 @pytest.mark.parametrize(("p_other", "decision", "why"), [(10.0, "abnormal", []), (-0.9, "refer", ["undecided"])])
 def test_a_claim_needs_no_reason_and_a_referral_has_one(p_other: float, decision: str, why: list[str]) -> None:
     result = read(image("a"), by=box(adult_other=p_other, adult_normal=1.7))
-    assert (result.state, result.stages[-1].values["decision"]) == (State.DONE, decision)
+    assert (result.state, classified(result)["decision"]) == (State.DONE, decision)
     assert reasons(result) == why
 
 
 def test_implausible_lungs_are_the_reason_of_a_referral() -> None:
     result = read(image("a"), by=box(lungs=np.full_like(TWO_LUNGS, -4)))
     assert (result.state, reasons(result)) == (State.DONE, ["implausible_lungs"])
-    assert result.stages[-1].values["decision"] == "refer"
+    assert classified(result)["decision"] == "refer"
 
 
 def test_lungs_that_could_not_be_outlined_are_the_reason_of_a_referral() -> None:
     by = box() | {"lung_field": ModelError("model_missing", model="lung_field")}
     result = read(image("a"), by=by)
     assert (result.state, reasons(result)) == (State.DONE, ["model_missing"])
-    assert result.stages[-1].values["decision"] == "refer"
+    assert classified(result)["decision"] == "refer"
 
 
 @pytest.mark.parametrize("name", ["frontal_gate", "pneumonia"])
@@ -183,6 +194,38 @@ def test_without_the_gate_or_the_classifier_the_reading_has_failed(name: str) ->
     result = read(image("a"), by=box() | {name: ModelError("model_hash_mismatch", model=name)})
     assert (result.state, reasons(result)) == (State.FAILED, ["model_hash_mismatch"])
     assert result.reasons[0].values == {"model": name}
+
+
+def ages_seen(header: float | None, stated: float | None) -> tuple[str, list[str]]:
+    radiograph = Radiograph(pixels=CHEST, pixel_spacing_mm=(0.2, 0.2), patient_age_years=header)
+    result = read_study([image("a", radiograph=radiograph)], box(), KEY, stated_age_years=stated)
+    return classified(result)["group"], codes(result)
+
+
+def test_a_stated_age_chooses_the_head_where_the_header_gives_none() -> None:
+    assert ages_seen(None, 7) == ("child", ["age_stated"])
+    assert ages_seen(None, 0) == ("child", ["age_stated"])
+    assert ages_seen(None, None) == ("unknown", [])
+
+
+def test_the_age_of_the_header_goes_before_a_stated_one() -> None:
+    assert ages_seen(40, 7) == ("adult", [])
+
+
+def test_a_stated_age_is_said_with_its_years() -> None:
+    radiograph = Radiograph(pixels=CHEST, pixel_spacing_mm=(0.2, 0.2))
+    result = read_study([image("a", radiograph=radiograph)], box(), KEY, stated_age_years=7)
+    assert result.remarks[0].as_json()["text"] == "The header gives no age; 7 years was entered on the page."
+
+
+def test_the_stages_are_handed_the_earlier_severity(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[Any] = []
+    real = reading.run
+    monkeypatch.setattr(reading, "run", lambda case, engines: handed.append(case.prior) or real(case, engines))  # type: ignore[func-returns-value]
+    prior = {"brixia": 4, "study_key": "f" * 32}
+    read_study([image("a")], box(), KEY, prior=prior)
+    read_study([image("a")], box(), KEY)
+    assert handed == [prior, None]
 
 
 def test_the_shown_picture_is_upright_and_small_enough() -> None:

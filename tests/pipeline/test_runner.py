@@ -129,5 +129,8 @@ def test_the_gate_comes_first_and_the_lungs_before_what_looks_at_them() -> None:
         "quality",
         "segmentation",
         "positioning",
+        "registration",
+        "detection",
         "classification",
+        "severity",
     ]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.pipeline.schema import to_json
-from edge.types import Mask, Remark, Severity, StageResult, StageStatus, State, StudyResult
+from edge.types import Finding, Mask, Remark, Severity, StageResult, StageStatus, State, StudyResult, Zone
 
 KEYS = [
     "schema",
@@ -22,10 +22,13 @@ KEYS = [
     "reasons",
     "quality",
     "gate",
-    "classification",
     "segmentation",
-    "findings",
+    "positioning",
+    "registration",
+    "detection",
+    "classification",
     "severity",
+    "findings",
     "stages",
     "software_version",
     "completed_at",
@@ -106,6 +109,7 @@ def test_a_remark_has_its_words_filled_in_and_what_a_translation_needs() -> None
             "text": "Turned by 90 degrees.",
             "message": "Turned by %(degrees)s degrees.",
             "values": {"degrees": "90"},
+            "advice": None,
         }
     ]
 
@@ -137,6 +141,37 @@ def test_a_stage_that_did_not_succeed_has_no_part(status: StageStatus) -> None:
     assert made["segmentation"] is None
     assert made["classification"] == CLAIM
     assert made["stages"][1]["status"] == status.value
+
+
+def test_findings_of_the_detection_stand_in_the_report_of_a_study_that_is_read() -> None:
+    mark = Finding(
+        code="consolidation",
+        confidence=0.87654,
+        peak=0.9,
+        box_px=(1, 2, 3, 4),
+        contour=((1.0, 2.0), (3.0, 4.0)),
+        laterality="left",
+        zone=Zone.LEFT_LOWER,
+        lung_percent=12.345,
+    )
+    detection = stage("detection", {"percent": {"both": 5.0}}, findings=(mark,))
+    assert report(State.DONE, *READ, detection)["findings"] == [
+        {
+            "code": "consolidation",
+            "confidence": 0.8765,
+            "box_px": [1, 2, 3, 4],
+            "contour": [[1.0, 2.0], [3.0, 4.0]],
+            "laterality": "left",
+            "zone": "left_lower",
+            "lung_percent": 12.3,
+        }
+    ]
+    refused = report(State.NO_RESULT, stage("quality", remarks=(REFUSED,)), detection, reasons=(REFUSED,))
+    assert (refused["findings"], refused["detection"]) == ([], None)
+
+
+def test_a_stage_that_had_nothing_to_say_has_no_part() -> None:
+    assert report(State.DONE, *READ, stage("severity"))["severity"] is None
 
 
 def test_masks_and_pictures_stay_out_of_the_json() -> None:

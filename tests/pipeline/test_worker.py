@@ -42,12 +42,12 @@ def database(box: Settings) -> Iterator[Database]:
     database.close()
 
 
-def answer(images: Iterable[SourceImage], study_key: str) -> StudyResult:
+def answer(images: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
     """A reading that finds nothing in the picture it was given."""
     sources = list(images)
     assert isinstance(sources[0].outcome, ParsedImage)
     return StudyResult(
-        study_key=study_key,
+        study_key=claimed.study_key,
         source=tuple(image.source for image in sources),
         study_instance_uid=sources[0].outcome.study_instance_uid,
         modality="DX",
@@ -122,6 +122,24 @@ def test_a_later_image_of_a_study_makes_a_version_from_both(
     assert studies.preview_path(box, key, 1).exists() and studies.preview_path(box, key, 2).exists()
 
 
+def test_a_stated_age_has_the_study_read_again_with_it(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path
+) -> None:
+    claims: list[queue.Claim] = []
+
+    def read(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+        claims.append(claimed)
+        return answer(sources, claimed)
+
+    worker = Worker(box, database, reader, read, lambda number: None)
+    key = receive(box, database, inputs.chest_dicom(tmp_path / "a.dcm"))
+    drain(worker)
+    assert queue.state_age(database, key, 34)
+    drain(worker)
+    assert [claimed.stated_age_years for claimed in claims] == [None, 34]
+    assert view_of(database, key).versions == [1, 2]
+
+
 def test_the_slices_of_a_series_that_are_already_here_make_one_version(
     box: Settings, database: Database, reader: Reader, tmp_path: Path
 ) -> None:
@@ -142,10 +160,10 @@ def test_a_study_that_breaks_the_reading_is_failed_and_the_next_is_read(
 ) -> None:
     keys = [receive(box, database, inputs.chest_dicom(tmp_path / f"{number}.dcm")) for number in range(2)]
 
-    def read(sources: Iterable[SourceImage], study_key: str) -> StudyResult:
-        if study_key == keys[0]:
+    def read(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+        if claimed.study_key == keys[0]:
             raise ZeroDivisionError("CANARY")
-        return answer(sources, study_key)
+        return answer(sources, claimed)
 
     drain(Worker(box, database, reader, read, lambda number: None))
     assert [view_of(database, key).state for key in keys] == [State.FAILED, State.DONE]

@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from edge import clock
 from edge.config import Settings
-from edge.errors import ModelError, ReadingError, StorageError, UnreadableError
+from edge.errors import ModelError, ReadingError, StatedAgeError, StorageError, UnreadableError
 from edge.store import instances, queue, studies
 from edge.store.database import connect, migrate, writing
 from edge.types import State
@@ -265,3 +265,47 @@ def test_a_study_that_failed_for_a_repaired_model_is_read_again_and_no_other(dat
     again = queue.claim(database)
     assert again is not None and again.study_key == kept["model_hash_mismatch"]
     assert queue.claim(database) is None
+
+
+def test_a_stated_age_puts_a_finished_study_back(box: Settings, database: Database) -> None:
+    key = put_finished_study(box, {"schema": "chest-edge/result/1"})
+    assert queue.state_age(database, key, 41)
+    assert studies.worklist(database, 1)[0].state is State.READY
+    claimed = queue.claim(database)
+    assert claimed is not None
+    assert (claimed.study_key, claimed.stated_age_years, claimed.next_version) == (key, 41, 2)
+
+
+def test_the_same_age_again_asks_for_no_further_reading(box: Settings, database: Database) -> None:
+    key = put_finished_study(box, {"schema": "chest-edge/result/1"})
+    queue.state_age(database, key, 41)
+    claimed = queue.claim(database)
+    assert claimed is not None
+    assert queue.state_age(database, key, 41)
+    queue.complete(database, claimed, outcome())
+    assert queue.state_age(database, key, 41)
+    assert queue.claim(database) is None
+
+
+def test_a_wrong_age_is_corrected_before_and_after_the_reading(box: Settings, database: Database) -> None:
+    key = put_finished_study(box, {"schema": "chest-edge/result/1"})
+    for years in (4, 41, 0):
+        queue.state_age(database, key, years)
+    claimed = queue.claim(database)
+    assert claimed is not None and claimed.stated_age_years == 0
+
+
+def test_a_study_that_is_being_read_or_was_not_read_takes_no_age(database: Database) -> None:
+    key = put_ready_study(database)
+    claimed = queue.claim(database)
+    assert claimed is not None
+    with pytest.raises(StatedAgeError, match="being_read"):
+        queue.state_age(database, key, 41)
+    queue.fail(database, claimed.study_id, ReadingError("reading_failed").remark(), clock.utc())
+    with pytest.raises(StatedAgeError, match="no_reading"):
+        queue.state_age(database, key, 41)
+    assert studies.worklist(database, 1)[0].state is State.FAILED
+
+
+def test_an_age_for_a_study_that_is_not_there_is_refused(database: Database) -> None:
+    assert not queue.state_age(database, "0" * 32, 41)

@@ -29,18 +29,39 @@ POSITIONING_LIMITS = {
     "positioning_most_lung_grey": 0.75,
     "positioning_least_height_to_width": 0.63,
 }
-LUNG_LIMITS: dict[str, Any] = {"least_area": 0.02, "most_area": 0.75, "most_ratio": 4.0, **POSITIONING_LIMITS}
+LUNG_LIMITS: dict[str, Any] = {
+    "least_area": 0.02,
+    "most_area": 0.75,
+    "most_ratio": 4.0,
+    "atlas_right": [[0.06, 0.06], [0.42, 0.06], [0.42, 0.94], [0.06, 0.94]],
+    "atlas_left": [[0.58, 0.06], [0.94, 0.06], [0.94, 0.94], [0.58, 0.94]],
+    "most_residual": 0.3,
+    **POSITIONING_LIMITS,
+}
+OPACITY_LIMITS = {
+    "opaque_from": 0.5,
+    "consolidated_from": 0.5,
+    "marked_from": 0.6,
+    "least_percent": 1.5,
+    "zone_weights": [1.0, 0.0, 0.0],
+    "extent_weights": [0.4, 0.0, 0.0],
+    "opacity_weights": [0.3, 0.0, 0.0],
+    "none_below": 1.0,
+    "least_change": 2.0,
+}
 PNEUMONIA_OUTPUTS = (
     *(f"child_{name}" for name in ("normal", "bacterial", "viral", "covid19")),
     *(f"adult_{name}" for name in ("normal", "other_pneumonia", "covid19", "tuberculosis", "other")),
     "is_child",
+    "embedding_00",
+    "embedding_01",
 )
 PNEUMONIA_LIMITS = {
-    "working_side": 224,
+    "most_distance": 9.0,
     **{
         f"{group}_{name}": value
         for group in ("child", "adult")
-        for name, value in (("temperature", 1.0), ("normal_below", 0.2), ("abnormal_from", 0.6), ("set_from", 0.1))
+        for name, value in (("temperature", 1.0), ("normal_below", 0.2), ("abnormal_from", 0.6), ("set_from", 0.16))
     },
 }
 
@@ -100,6 +121,21 @@ def lung_planes(right: tuple[slice, slice], left: tuple[slice, slice], side: int
 
 TWO_LUNGS = lung_planes((slice(6, 26), slice(4, 13)), (slice(6, 26), slice(19, 28)))
 """Lungs where the phantom of ``tests.support.inputs`` has them."""
+
+
+def opacity_logits(*, severity: float = -9.0, side: int = 32, **where: tuple[slice, slice]) -> npt.NDArray[np.float32]:
+    """What the opacity network answers, shape (3, side, side), in the frame of the atlas.
+
+    Parameters
+    ----------
+    severity : logit of the severity, everywhere.
+    where : places of ``opacity`` and of ``consolidation``.
+    """
+    planes = np.full((3, side, side), -9, np.float32)
+    for name, place in where.items():
+        planes[("opacity", "consolidation").index(name)][place] = 9
+    planes[2] = severity
+    return planes
 
 
 def pneumonia_logits(**outputs: float) -> list[float]:

@@ -6,6 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from edge.config import Settings
+from edge.store import studies
+from edge.types import State
 from edge.web.app import create_app
 from tests.support.page import make_result
 from tests.support.studies import put_finished_study
@@ -83,8 +85,48 @@ def test_a_box_without_a_database_is_not_well(client: FlaskClient, box: Settings
     assert "The database could not be written." in answer.text
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "http://attacker.example"},
+        {"Origin": "http://localhost:9999"},
+        {"Origin": "null"},
+        {},
+    ],
+    ids=str,
+)
+def test_a_foreign_page_changes_nothing(client: FlaskClient, box: Settings, headers: dict[str, str]) -> None:
+    key = put_finished_study(box, make_result("refer", group="unknown"))
+
+    answer = client.post(f"/study/{key}/age", data={"years": "40"}, headers=headers)
+
+    assert answer.status_code == 403
+    assert "does not answer this request" in answer.text
+    view = studies.study(box.database, key)
+    assert view is not None and view.state is State.DONE
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Sec-Fetch-Site": "same-origin", "Origin": "null"}, {"Origin": "http://localhost"}],
+    ids=["fetch metadata", "an older browser"],
+)
+def test_the_own_page_may_change_something(client: FlaskClient, box: Settings, headers: dict[str, str]) -> None:
+    key = put_finished_study(box, make_result("refer", group="unknown"))
+
+    assert client.post(f"/study/{key}/age", data={"years": "40"}, headers=headers).status_code == 303
+
+
+@pytest.mark.parametrize("site", ["cross-site", "none"])
+def test_a_foreign_page_may_lead_here(client: FlaskClient, site: str) -> None:
+    assert client.get("/", headers={"Sec-Fetch-Site": site}).status_code == 200
+
+
 def test_a_request_that_no_page_answers_is_refused(box: Settings) -> None:
-    answer = create_app(box).test_client().post("/")
+    answer = create_app(box).test_client().post("/", headers={"Sec-Fetch-Site": "same-origin"})
 
     assert answer.status_code == 405
     assert "does not answer this request" in answer.text

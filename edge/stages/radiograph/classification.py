@@ -5,7 +5,10 @@ only: nothing else was in the training data. Where the age is unknown, the netwo
 estimate of the age group weighs the two heads, and this is said.
 
 A decision has three outcomes. Between the limit below which an image counts as normal
-and the one from which it counts as abnormal the box makes no claim and refers.
+and the one from which it counts as abnormal the box makes no claim and refers. It refers
+as well where no lungs were found, where no class can be ruled out, and where the image
+lies far from all training images: the squared Mahalanobis distance of the network's
+features (Lee 2018), which the network puts out whitened.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import numpy.typing as npt
 
 from edge.engines.engine import Engine, ModelCard
 from edge.stages.numbers import sigmoid, softmax
-from edge.stages.radiograph.geometry import lung_tile, squash
+from edge.stages.radiograph.registration import lung_image
 from edge.stages.radiograph.segmentation import IMPLAUSIBLE_LUNGS
 from edge.stages.stage import Case, Outcome, Stage
 from edge.types import N_, Decision, Group, Remark, Severity
@@ -41,7 +44,17 @@ UNDECIDED = Remark(
     text=N_("Neither clearly normal nor clearly abnormal; the box makes no claim."),
     severity=Severity.WARN,
 )
-REFERRALS = frozenset({IMPLAUSIBLE_LUNGS.code, UNDECIDED.code})
+ALL_POSSIBLE = Remark(
+    code="all_possible",
+    text=N_("No class can be ruled out; the box makes no claim."),
+    severity=Severity.WARN,
+)
+FAR_FROM_TRAINING = Remark(
+    code="far_from_training",
+    text=N_("The image looks unlike all images that the box learnt from; the box makes no claim."),
+    severity=Severity.WARN,
+)
+REFERRALS = frozenset({IMPLAUSIBLE_LUNGS.code, UNDECIDED.code, ALL_POSSIBLE.code, FAR_FROM_TRAINING.code})
 """Codes of remarks that explain why a study is referred."""
 
 
@@ -55,17 +68,19 @@ class _Head:
 
 
 def read(case: Case, engine: Engine) -> Outcome:
-    """Classify the lungs; without plausible lungs, on the middle of the image, and refer."""
-    age_years = case.radiograph.patient_age_years
-    logits = engine.run(lung_image(case, engine.card)[None])[0]
-    claim = interpret(logits, engine.card, group_of(age_years), lungs_found=case.lungs is not None)
+    """Classify the lungs; without plausible lungs, refer."""
+    group = group_of(case.radiograph.patient_age_years)
+    claim = _NO_CLAIM
+    if case.alignment is not None:
+        claim = interpret(engine.run(lung_image(case, engine.card.side)[None])[0], engine.card, group)
     values = {
-        "group": claim.group.value,
+        "group": group.value,
         "probabilities": {name: round(p, 4) for name, p in claim.probabilities.items()},
         "set": list(claim.possible),
         "decision": claim.decision.value,
+        "distance": None if claim.distance is None else round(claim.distance, 4),
     }
-    return Outcome(case=case, values=values, remarks=_remarks(case, claim))
+    return Outcome(case=case, values=values, remarks=_remarks(case, group, claim))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +91,55 @@ class Claim:
     ----------
     probabilities : by class; they add up to 1.
     possible : the classes of the prediction set.
+    decision : ``refer`` where ``reason`` is given.
+    distance : from the training images, as a share of the limit; None without lungs.
+    reason : why no claim is made.
     """
 
-    group: Group
     probabilities: Mapping[str, float]
     possible: tuple[str, ...]
     decision: Decision
+    distance: float | None
+    reason: Remark | None
 
 
-def interpret(logits: npt.NDArray[np.float32], card: ModelCard, group: Group, *, lungs_found: bool) -> Claim:
-    """Turn logits, shape (10,), into a claim by the calibration and limits bound to the model."""
+_NO_CLAIM = Claim({}, (), Decision.REFER, None, None)  # the segmentation said why
+
+
+def interpret(logits: npt.NDArray[np.float32], card: ModelCard, group: Group) -> Claim:
+    """Turn the output, shape (C,), into a claim by the calibration and limits bound to the model."""
     heads = {name: _head(card, logits, name) for name in ("child", "adult")}
-    child_share = {Group.CHILD: 1.0, Group.ADULT: 0.0}.get(group, float(sigmoid(logits[-1])))
+    doubt = float(sigmoid(logits[card.outputs.index("is_child")]))
+    child_share = {Group.CHILD: 1.0, Group.ADULT: 0.0}.get(group, doubt)
     probabilities = _mixed(heads, child_share)
     limits = {
         key: child_share * heads["child"].limits[key] + (1 - child_share) * heads["adult"].limits[key]
         for key in ("normal_below", "abnormal_from", "set_from")
     }
     possible = tuple(name for name, p in probabilities.items() if p >= limits["set_from"])
-    decision = _decide(probabilities["normal"], limits, possible) if lungs_found else Decision.REFER
-    return Claim(group, probabilities, possible, decision)
+    distance = float(np.square(embedding(logits, card.outputs)).mean() / card.thresholds["most_distance"])
+    reason = _reason(probabilities, limits, possible, distance)
+    abnormal = 1 - probabilities["normal"] >= limits["abnormal_from"]
+    decision = Decision.REFER if reason else Decision.ABNORMAL if abnormal else Decision.NORMAL
+    return Claim(probabilities, possible, decision, distance, reason)
+
+
+def embedding(logits: npt.NDArray[np.float32], outputs: tuple[str, ...]) -> npt.NDArray[np.float32]:
+    """The whitened features among the outputs, float32, shape (E,): mean 0 and deviation 1 on training images."""
+    return logits[[i for i, name in enumerate(outputs) if name.startswith("embedding_")]]
+
+
+def _reason(
+    probabilities: Mapping[str, float], limits: Mapping[str, float], possible: tuple[str, ...], distance: float
+) -> Remark | None:
+    """Why no claim is made, or None where one is."""
+    if distance >= 1:
+        return FAR_FROM_TRAINING
+    if len(possible) == len(probabilities):
+        return ALL_POSSIBLE
+    abnormal = 1 - probabilities["normal"]
+    is_normal = abnormal < limits["normal_below"] and possible == ("normal",)
+    return None if is_normal or abnormal >= limits["abnormal_from"] else UNDECIDED
 
 
 def group_of(age_years: float | None) -> Group:
@@ -105,33 +149,11 @@ def group_of(age_years: float | None) -> Group:
     return Group.ADULT if age_years >= ADULT_FROM_YEARS else Group.CHILD
 
 
-def _remarks(case: Case, claim: Claim) -> tuple[Remark, ...]:
+def _remarks(case: Case, group: Group, claim: Claim) -> tuple[Remark, ...]:
     age_years = case.radiograph.patient_age_years
-    found = (
-        (AGE_UNKNOWN, claim.group is Group.UNKNOWN),
-        (AGE_DOUBTFUL, age_years is not None and age_years < 1),
-        (UNDECIDED, claim.decision is Decision.REFER and case.lungs is not None),
-    )
-    return tuple(remark for remark, applies in found if applies)
-
-
-def lung_image(case: Case, card: ModelCard) -> npt.NDArray[np.float32]:
-    """What the network sees of a case, float32, shape (side, side)."""
-    working = int(card.thresholds["working_side"])
-    pixels = squash(case.pixels, working)
-    if case.lungs is not None:
-        lungs = _squashed_labels(case.lungs.labels, working)
-    else:
-        lungs = np.zeros((working, working), np.uint8)
-        lungs[working // 8 : -working // 8, working // 8 : -working // 8] = 1
-    return lung_tile(pixels, lungs, card.side)
-
-
-def _squashed_labels(labels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """Nearest sampling of labels onto (side, side)."""
-    rows = (np.arange(side) * labels.shape[0]) // side
-    columns = (np.arange(side) * labels.shape[1]) // side
-    return np.asarray(labels[np.ix_(rows, columns)], np.uint8)
+    about_age = ((AGE_UNKNOWN, group is Group.UNKNOWN), (AGE_DOUBTFUL, age_years is not None and age_years < 1))
+    remarks = tuple(remark for remark, applies in about_age if applies)
+    return remarks if claim.reason is None else (*remarks, claim.reason)
 
 
 def _head(card: ModelCard, logits: npt.NDArray[np.float32], group: str) -> _Head:
@@ -153,15 +175,6 @@ def _mixed(heads: Mapping[str, _Head], child_share: float) -> dict[str, float]:
             for label, p in zip(heads[name].classes, heads[name].probabilities, strict=True):
                 mixed[label] = mixed.get(label, 0.0) + share * float(p)
     return mixed
-
-
-def _decide(p_normal: float, limits: Mapping[str, float], possible: tuple[str, ...]) -> Decision:
-    abnormal = 1 - p_normal
-    if abnormal >= limits["abnormal_from"]:
-        return Decision.ABNORMAL
-    if abnormal < limits["normal_below"] and possible == ("normal",):
-        return Decision.NORMAL
-    return Decision.REFER
 
 
 STAGE = Stage(name="classification", model="pneumonia", read=read)

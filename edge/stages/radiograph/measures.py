@@ -127,7 +127,7 @@ def _contact(lung: Mask, reach: int) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     height, width = box[2] - box[0], box[3] - box[1]
     lowest_third = box[0] + 2 * height // 3
-    outer = np.asarray(lung[:, :reach].any(1))
+    outer = np.asarray(lung[:, :reach].any(axis=1))
     apex, base = (float(lung[rows].any(0).sum() / width) for rows in (slice(0, reach), slice(-reach, None)))
     side, low_side = (float(part.sum() / height) for part in (outer[:lowest_third], outer[lowest_third:]))
     return apex, side, max(base, low_side)

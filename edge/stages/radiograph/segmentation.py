@@ -1,10 +1,9 @@
-"""Segmentation: right and left lung field.
+"""Segmentation: right and left lung field, heart, and the cardiothoracic ratio.
 
 The network knows two definitions of a lung: the *field*, which leaves out what lies
 behind the heart, and the *full* lung, which includes it. The field is shown and
-measured; the full lung is what the classifier looks at, since disease behind the heart
-counts too. The network's heart is not used: outside the hospital that it was learnt from
-its outline was seen to be wrong.
+measured; the full lung is what the later stages look at, since disease behind the heart
+counts too.
 """
 
 from __future__ import annotations
@@ -22,9 +21,10 @@ from edge.stages.radiograph.geometry import Labels, tile
 from edge.stages.stage import Case, Outcome, Stage
 from edge.types import N_, Mask, Remark, Severity
 
+Line = tuple[int, int, int]
+
 RIGHT, LEFT, HIDDEN = 1, 2, 3
 NAMES = {RIGHT: "right lung", LEFT: "left lung", HIDDEN: "lung hidden by heart or diaphragm"}
-_LUNG_PLANES = [0, 1, 3, 4]  # all outputs but the heart
 _LONGEST_SIDE_PX = 512
 _CONTOUR_TOLERANCE_PX = 0.7
 
@@ -32,23 +32,29 @@ IMPLAUSIBLE_LUNGS = Remark(
     code="implausible_lungs",
     text=N_("The lungs could not be outlined reliably; no claim is made. Check position and exposure."),
     severity=Severity.WARN,
+    advice=N_("Check that the whole chest is on the image and well exposed, and repeat."),
 )
 
 
 def read(case: Case, engine: Engine) -> Outcome:
-    """Outline the lungs; implausible lungs are said and not handed on."""
+    """Outline lungs and heart; implausible ones are said and not handed on."""
     logits = engine.run(tile(case.pixels, engine.card.side)[None])[0]  # (5, S / 2, S / 2)
-    right, left, full_right, full_left = outlines(logits[_LUNG_PLANES], _size(case.pixels.shape))
+    right, left, heart, full_right, full_left = outlines(logits, _size(case.pixels.shape))
     full = full_right * np.uint8(RIGHT) + full_left * np.uint8(LEFT) * (1 - full_right)
-    values = _values({"right_lung": right, "left_lung": left}, case)
     fault = _implausible(full, engine.card.thresholds)
     if fault:
+        values = {**_values({"right_lung": right, "left_lung": left}, case), "cardiothoracic": None}
         return Outcome(case=case, values={**values, "plausible": False, "fault": fault}, remarks=(IMPLAUSIBLE_LUNGS,))
+    organs, found_heart = {"right_lung": right, "left_lung": left}, None
+    if heart_is_plausible(heart, full):
+        organs["heart"] = found_heart = heart
     shown = np.where(right > 0, RIGHT, np.where(left > 0, LEFT, HIDDEN * (full > 0))).astype(np.uint8)
     whole = np.asarray(cv2.resize(shown, case.pixels.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+    lungs = Mask(labels=full, names={RIGHT: "right lung", LEFT: "left lung"})
+    cardiothoracic = None if found_heart is None else _cardiothoracic(found_heart, full, case)
     return Outcome(
-        case=replace(case, lungs=Mask(labels=full, names={RIGHT: "right lung", LEFT: "left lung"})),
-        values={**values, "plausible": True},
+        case=replace(case, lungs=lungs, heart=found_heart),
+        values={**_values(organs, case), "plausible": True, "cardiothoracic": cardiothoracic},
         masks={"lungs": Mask(labels=case.to_source(whole), names=NAMES)},
     )
 
@@ -96,6 +102,53 @@ def _implausible(full: Labels, limits: Mapping[str, Any]) -> str | None:
     return "the lungs are not side by side" if columns[0] >= columns[1] else None
 
 
+_LEAST_HEART, _MOST_HEART = 0.1, 1.2
+"""Limits of the heart's area, as a share of that of both lungs."""
+
+
+def heart_is_plausible(heart: Labels, lungs: Labels) -> bool:
+    """Whether an outline may be a heart: of likely size, and its middle between the outer edges of the lungs."""
+    if not heart.any():
+        return False
+    size = heart.sum() / (lungs > 0).sum()
+    columns, thorax = np.flatnonzero(heart.any(0)), np.flatnonzero(lungs.any(0))
+    return bool(_LEAST_HEART <= size <= _MOST_HEART and thorax[0] < columns.mean() < thorax[-1])
+
+
+def widest(mask: Labels) -> Line:
+    """The row in which a mask reaches widest, and its first and last column there: (row, column0, column1)."""
+    rows = np.flatnonzero(mask.any(1))
+    spans = [(np.flatnonzero(mask[row])[[0, -1]], row) for row in rows]
+    (first, last), row = max(spans, key=lambda span: int(span[0][1] - span[0][0]))
+    return int(row), int(first), int(last)
+
+
+def widths(heart: Labels, lungs: Labels) -> tuple[Line, Line]:
+    """Transverse diameters of heart and thorax, each as (row, column0, column1) of their first and last pixel.
+
+    The heart's runs from its rightmost to its leftmost point, whatever their height; the
+    thorax's is the greatest distance between the outer edges of the lungs in one row
+    (Danzer 1919).
+    """
+    columns = np.flatnonzero(heart.any(0))
+    return (widest(heart)[0], int(columns[0]), int(columns[-1])), widest((lungs > 0).astype(np.uint8))
+
+
+def cardiothoracic_ratio(heart: Labels, lungs: Labels) -> float:
+    """Width of the heart over that of the thorax; both masks not empty, of one shape."""
+    (_, heart0, heart1), (_, thorax0, thorax1) = widths(heart, lungs)
+    return (heart1 + 1 - heart0) / (thorax1 + 1 - thorax0)
+
+
+def _cardiothoracic(heart: Labels, lungs: Labels, case: Case) -> dict[str, object]:
+    scale = (case.pixels.shape[0] / lungs.shape[0], case.pixels.shape[1] / lungs.shape[1])
+    lines = (
+        [_scaled(row, first - 0.5, scale), _scaled(row, last + 0.5, scale)] for row, first, last in widths(heart, lungs)
+    )
+    ratio = round(cardiothoracic_ratio(heart, lungs), 3)
+    return {"ratio": ratio, **dict(zip(("heart_line", "thorax_line"), lines, strict=True))}
+
+
 def _values(lungs: Mapping[str, Labels], case: Case) -> dict[str, object]:
     height, width = case.pixels.shape
     return {
@@ -114,7 +167,7 @@ def _contours(mask: Labels, size: tuple[int, ...]) -> list[list[list[float]]]:
     return [[_scaled(y, x, scale) for x, y in line.tolist()] for line in lines]
 
 
-def _scaled(row: int, column: int, scale: tuple[float, float]) -> list[float]:
+def _scaled(row: float, column: float, scale: tuple[float, float]) -> list[float]:
     """Middle of a pixel of the working image, in pixels of the source."""
     return [round((row + 0.5) * scale[0] - 0.5, 1), round((column + 0.5) * scale[1] - 0.5, 1)]
 

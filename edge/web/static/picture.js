@@ -2,7 +2,7 @@
 // contours stay sharp and thin at any size.
 const MOST = 10;
 const STEP = 1.5;
-const KEYS = { "+": "closer", "=": "closer", "-": "farther", 0: "whole", c: "contours", i: "invert" };
+const KEYS = { "+": "closer", "=": "closer", "-": "farther", 0: "whole", c: "contours", f: "findings", i: "invert" };
 
 export function view(svg) {
   const width = Number(svg.dataset.width);
@@ -75,17 +75,18 @@ export function view(svg) {
   onClick("closer", () => zoomMiddle(STEP));
   onClick("farther", () => zoomMiddle(1 / STEP));
   onClick("whole", () => zoomMiddle(1 / MOST));
-  onClick("contours", (button) => {
-    const shown = toggle(button);
-    document.getElementById("outlines").classList.toggle("off", !shown);
-    document.getElementById("legend").classList.toggle("off", !shown);
-  });
+  onClick("contours", (button) => show(["outlines", "legend"], toggle(button)));
+  onClick("findings", (button) => show(["marks", "marks-legend"], toggle(button)));
   onClick("invert", (button) => svg.classList.toggle("inverted", toggle(button)));
 }
 
 function onClick(id, act) {
   const button = document.getElementById(id);
   if (button) button.addEventListener("click", () => act(button));
+}
+
+function show(ids, on) {
+  for (const id of ids) document.getElementById(id).classList.toggle("off", !on);
 }
 
 function toggle(button) {

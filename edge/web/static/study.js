@@ -1,10 +1,14 @@
+import { ask } from "./age.js";
 import { Gone, text, watch } from "./live.js";
 import { view } from "./picture.js";
 
 const study = document.getElementById("study");
 const picture = document.getElementById("picture");
 
+const age = document.getElementById("age");
+
 if (picture) view(picture);
+if (age) ask(age);
 
 watch(study.dataset.events, async () => {
   if ((await stamp()) === study.dataset.stamp) return;

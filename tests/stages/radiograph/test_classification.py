@@ -11,7 +11,8 @@ from hypothesis import strategies as some
 
 from edge.stages.radiograph import classification
 from edge.stages.radiograph.classification import Claim, group_of, interpret
-from edge.stages.stage import Outcome, first_case
+from edge.stages.radiograph.registration import align, lung_image
+from edge.stages.stage import Case, Outcome, first_case
 from edge.types import Decision, Group, Mask, Radiograph
 from tests.support import engines, inputs
 from tests.support.engines import PNEUMONIA_LIMITS, PNEUMONIA_OUTPUTS, ScriptedEngine, pneumonia_logits
@@ -28,15 +29,18 @@ def lungs() -> Mask:
     return Mask(labels=labels, names={1: "right lung", 2: "left lung"})
 
 
-def claim(group: Group = Group.ADULT, *, lungs_found: bool = True, **outputs: float) -> Claim:
-    logits = np.array(pneumonia_logits(**outputs), np.float32)
-    return interpret(logits, CARD, group, lungs_found=lungs_found)
+def claim(group: Group = Group.ADULT, **outputs: float) -> Claim:
+    return interpret(np.array(pneumonia_logits(**outputs), np.float32), CARD, group)
+
+
+def aligned(case: Case, found: Mask) -> Case:
+    return replace(case, lungs=found, alignment=align(found.labels, engines.LUNG_LIMITS))
 
 
 def read(age_years: float | None, *, has_lungs: bool = True, **outputs: float) -> tuple[Outcome, ScriptedEngine]:
     case = first_case(Radiograph(pixels=PIXELS, patient_age_years=age_years))
     engine = ScriptedEngine(CARD, lambda image: pneumonia_logits(**outputs))
-    return classification.read(replace(case, lungs=lungs() if has_lungs else None), engine), engine
+    return classification.read(aligned(case, lungs()) if has_lungs else case, engine), engine
 
 
 def codes(outcome: Outcome) -> list[str]:
@@ -72,18 +76,15 @@ def test_a_head_reads_its_own_outputs_only() -> None:
 
 
 @given(
-    outputs=some.lists(some.floats(-30, 30, width=32), min_size=10, max_size=10),
+    outputs=some.lists(some.floats(-30, 30, width=32), min_size=12, max_size=12),
     group=some.sampled_from(Group),
-    lungs_found=some.booleans(),
 )
-def test_probabilities_add_up_to_one_whatever_the_network_says(
-    outputs: list[float], group: Group, lungs_found: bool
-) -> None:
-    made = interpret(np.array(outputs, np.float32), CARD, group, lungs_found=lungs_found)
+def test_probabilities_add_up_to_one_whatever_the_network_says(outputs: list[float], group: Group) -> None:
+    made = interpret(np.array(outputs, np.float32), CARD, group)
     assert sum(made.probabilities.values()) == pytest.approx(1)
     assert min(made.probabilities.values()) >= 0
-    assert set(made.possible) == {name for name, p in made.probabilities.items() if p >= 0.1}
-    assert lungs_found or made.decision is Decision.REFER
+    assert set(made.possible) == {name for name, p in made.probabilities.items() if p >= 0.16}
+    assert (made.reason is None) == (made.decision is not Decision.REFER)
 
 
 @pytest.mark.parametrize(("is_child", "expected"), [(40, Group.CHILD), (-40, Group.ADULT)])
@@ -104,13 +105,14 @@ def test_an_undecided_age_takes_half_of_each_head() -> None:
 
 def test_limits_are_mixed_as_the_heads_are() -> None:
     limits = PNEUMONIA_LIMITS | {"child_abnormal_from": 0.4, "adult_abnormal_from": 0.8}
+    limits |= {"child_set_from": 0.3, "adult_set_from": 0.3}
     card = replace(CARD, thresholds=limits)
     ill = np.array(pneumonia_logits(child_normal=0.6, adult_normal=0.9), np.float32)  # abnormal with about 0.62
 
     def decision(group: Group, is_child: float) -> Decision:
         logits = ill.copy()
-        logits[-1] = is_child
-        return interpret(logits, card, group, lungs_found=True).decision
+        logits[PNEUMONIA_OUTPUTS.index("is_child")] = is_child
+        return interpret(logits, card, group).decision
 
     assert decision(Group.CHILD, -9) is Decision.ABNORMAL
     assert decision(Group.ADULT, 9) is Decision.REFER
@@ -121,7 +123,7 @@ def test_limits_are_mixed_as_the_heads_are() -> None:
 def test_each_head_has_its_temperature() -> None:
     card = replace(CARD, thresholds=PNEUMONIA_LIMITS | {"child_temperature": 4.0})
     logits = np.array(pneumonia_logits(child_normal=4, adult_normal=4), np.float32)
-    child, adult = (interpret(logits, card, g, lungs_found=True).probabilities for g in (Group.CHILD, Group.ADULT))
+    child, adult = (interpret(logits, card, g).probabilities for g in (Group.CHILD, Group.ADULT))
     assert child["normal"] == pytest.approx(np.e / (np.e + 3))
     assert adult["normal"] == pytest.approx(np.exp(4) / (np.exp(4) + 4))
 
@@ -141,16 +143,15 @@ def test_between_the_limits_the_box_refers(p_normal: float, decision: Decision) 
 
 
 def test_normal_needs_that_nothing_else_is_possible() -> None:
-    doubtful = claim(adult_normal=6, adult_tuberculosis=4.2)  # 0.82 normal, 0.14 tuberculosis
+    doubtful = claim(adult_normal=6, adult_tuberculosis=4.5)  # 0.81 normal, 0.18 tuberculosis
     assert doubtful.possible == ("normal", "tuberculosis")
     assert doubtful.decision is Decision.REFER
 
 
 @pytest.mark.parametrize("outputs", [{"adult_normal": 20.0}, {"adult_tuberculosis": 20.0}, {}])
 def test_without_lungs_the_box_always_refers(outputs: dict[str, float]) -> None:
-    assert claim(lungs_found=False, **outputs).decision is Decision.REFER
-    outcome, _ = read(40, has_lungs=False, **outputs)
-    assert outcome.values["decision"] == "refer"
+    outcome, engine = read(40, has_lungs=False, **outputs)
+    assert (outcome.values["decision"], outcome.values["probabilities"], engine.seen) == ("refer", {}, [])
     assert codes(outcome) == [], "the segmentation has said why"
 
 
@@ -158,8 +159,10 @@ def test_without_lungs_the_box_always_refers(outputs: dict[str, float]) -> None:
     ("age_years", "outputs", "expected"),
     [
         (40, {"adult_normal": 20}, []),
-        (40, {}, []),
+        (40, {}, ["all_possible"]),
         (40, {"adult_normal": with_normal(0.6)}, ["undecided"]),
+        (40, {"adult_tuberculosis": 20, "embedding_00": 3, "embedding_01": 3.1}, ["far_from_training"]),
+        (40, {"adult_tuberculosis": 20, "embedding_00": 3, "embedding_01": -2.9}, []),
         (None, {"adult_normal": 20, "child_normal": 20}, ["age_unknown"]),
         (0.5, {"child_normal": 20}, ["wrong_age"]),
         (1.0, {"child_normal": 20}, []),
@@ -173,31 +176,20 @@ def test_what_weakens_a_reading_is_said(
 
 def test_values_are_those_of_the_schema() -> None:
     values = read(40, adult_tuberculosis=3)[0].values
-    assert list(values) == ["group", "probabilities", "set", "decision"]
+    assert list(values) == ["group", "probabilities", "set", "decision", "distance"]
+    assert values["distance"] == 0
     assert values["set"] == ["tuberculosis"]
     assert sum(values["probabilities"].values()) == pytest.approx(1, abs=3e-4)
 
 
-def test_the_network_sees_the_lungs_alone() -> None:
+def test_the_network_sees_the_lungs_and_what_lies_between_them_alone() -> None:
     _, engine = read(40)
-    with_lungs = engine.seen[0]
-    case = first_case(Radiograph(pixels=PIXELS))
     marked = PIXELS.copy()
     marked[:60] = 1.0
-    marked[:, 214:234] = 0.0  # between the lungs
+    marked[:, :20] = 0.0
     marked[470:] = 0.3
-    shown = classification.lung_image(replace(case, pixels=marked, lungs=lungs()), CARD)
-    np.testing.assert_allclose(shown, with_lungs, atol=1e-5)
-
-
-def test_without_lungs_the_network_sees_the_middle_of_the_image() -> None:
-    framed = np.full_like(PIXELS, 0.9)
-    height, width = PIXELS.shape
-    middle = (slice(height // 8, -height // 8), slice(width // 8, -width // 8))
-    framed[middle] = PIXELS[middle]
-    first, second = (classification.lung_image(first_case(Radiograph(pixels=p)), CARD) for p in (PIXELS, framed))
-    assert first.shape == (CARD.side, CARD.side)
-    assert np.abs(first - second)[8:-8, 8:-8].mean() < 0.05
+    shown = lung_image(aligned(first_case(Radiograph(pixels=marked)), lungs()), CARD.side)
+    np.testing.assert_allclose(shown, engine.seen[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(700, 512), (224, 224), (50, 300)])
@@ -206,7 +198,12 @@ def test_lungs_of_any_size_fit_the_image(shape: tuple[int, int]) -> None:
     rows, columns = np.indices(shape) / np.array(shape)[:, None, None]
     labels[(rows > 0.2) & (rows < 0.8) & (columns > 0.13) & (columns < 0.43)] = 1
     labels[(rows > 0.2) & (rows < 0.8) & (columns > 0.57) & (columns < 0.87)] = 2
-    case = replace(first_case(Radiograph(pixels=PIXELS)), lungs=Mask(labels=labels, names={}))
-    reference = replace(case, lungs=lungs())
-    difference = np.abs(classification.lung_image(case, CARD) - classification.lung_image(reference, CARD))
-    assert difference.mean() < 0.05
+    case = first_case(Radiograph(pixels=PIXELS))
+    pair = (aligned(case, found) for found in (Mask(labels=labels, names={}), lungs()))
+    first, second = (lung_image(one, CARD.side) for one in pair)
+    assert np.abs(first - second).mean() < 0.05
+
+
+def test_what_was_not_aligned_has_no_lung_image() -> None:
+    with pytest.raises(ValueError, match="aligned"):
+        lung_image(first_case(Radiograph(pixels=PIXELS)), 64)

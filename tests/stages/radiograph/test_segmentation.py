@@ -91,8 +91,43 @@ def test_contours_and_labels_agree() -> None:
 
 def test_shares_of_the_image_are_told() -> None:
     assert outline(TWO_LUNGS).values["area_share"] == pytest.approx(
-        {"right_lung": 20 * 9 / 32**2, "left_lung": 20 * 9 / 32**2}, rel=0.1
+        {"right_lung": 20 * 9 / 32**2, "left_lung": 20 * 9 / 32**2, "heart": 8 * 8 / 32**2}, rel=0.1
     )
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_cardiothoracic_ratio_is_width_over_width(size: tuple[int, int]) -> None:
+    outcome = outline(TWO_LUNGS, size)
+    found: Any = outcome.values["cardiothoracic"]
+    assert found["ratio"] == pytest.approx(8 / 24, abs=0.03)
+    pixel = np.array(size) / 32
+    (row, column0), (other_row, column1) = found["heart_line"]
+    assert row == other_row and 16 <= row / pixel[0] <= 24
+    assert np.abs(np.array([column0, column1]) / pixel[1] - [12, 20]).max() < 1
+    (row, column0), (_, column1) = found["thorax_line"]
+    assert np.abs(np.array([column0, column1]) / pixel[1] - [4, 28]).max() < 1
+    assert outcome.case.heart is not None and "heart" in outcome.values["contours"]  # type: ignore[operator]
+
+
+def test_the_heart_is_as_wide_as_its_outermost_points() -> None:
+    heart, lungs = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
+    heart[10, 8:12], heart[12, 6:9] = 1, 1
+    lungs[5, 2:18], lungs[15, 1:15] = 1, 1
+    assert segmentation.widths(heart, lungs) == ((10, 6, 11), (5, 2, 17))
+    assert segmentation.cardiothoracic_ratio(heart, lungs) == 6 / 16
+
+
+@pytest.mark.parametrize("fault", ["no heart", "a speck", "beside the lungs"])
+def test_a_doubtful_heart_is_left_out_and_the_lungs_stay(fault: str) -> None:
+    planes = planes_without(2)
+    if fault == "a speck":
+        planes[2, 16:18, 15:17] = 4
+    if fault == "beside the lungs":
+        planes[2, 8:28, 29:32] = 4
+    outcome = outline(planes)
+    assert (outcome.values["plausible"], outcome.values["cardiothoracic"]) == (True, None)
+    assert outcome.case.heart is None and outcome.case.lungs is not None
+    assert "heart" not in outcome.values["contours"]  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("turned_deg", [0, 90, 180, 270])

@@ -1,0 +1,116 @@
+"""Which earlier study a new one is compared with: never one of another patient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlite_utils import Database
+
+from edge.config import Settings
+from edge.store import queue
+from edge.store.database import connect
+from edge.types import State
+from tests.support.studies import put_finished_study, put_ready_study, ready_box
+
+SEVERITY = {"brixia": 5, "zones": {"right_upper": 1}, "grade": "mild"}
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Settings:
+    return ready_box(tmp_path)
+
+
+@pytest.fixture
+def database(box: Settings) -> Iterator[Database]:
+    database = connect(box.database)
+    yield database
+    database.close()
+
+
+def finished(box: Settings, severity: dict[str, Any] | None = SEVERITY, **changes: Any) -> str:
+    return put_finished_study(box, {"severity": severity}, **{"patient_name": "Example^Pat", **changes})
+
+
+def prior_of(database: Database, **attributes: Any) -> dict[str, Any] | None:
+    """The prior of a new study with these attributes."""
+    put_ready_study(database, **{"patient_name": "Example^Pat", **attributes})
+    claimed = queue.claim(database)
+    assert claimed is not None
+    return dict(claimed.prior) if claimed.prior else None
+
+
+def test_the_newest_earlier_severity_comes_with_its_study(box: Settings, database: Database) -> None:
+    finished(box, {"brixia": 9})
+    key = finished(box)
+    prior = prior_of(database)
+    assert prior is not None
+    assert prior["completed_at"].startswith("20")
+    assert prior == {**SEVERITY, "study_key": key, "completed_at": prior["completed_at"]}
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        {"patient_id": "P-0043"},
+        {"birth_date": date(1961, 5, 5)},
+        {"patient_name": "Example^Patricia"},
+    ],
+    ids=["number", "birth date", "name"],
+)
+def test_another_patient_is_never_compared_with(box: Settings, database: Database, earlier: dict[str, Any]) -> None:
+    finished(box, **earlier)
+    assert prior_of(database) is None
+
+
+def test_patients_without_a_number_are_never_taken_for_one(box: Settings, database: Database) -> None:
+    finished(box, patient_id="")
+    assert prior_of(database, patient_id="") is None
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        {"birth_date": None},
+        {"patient_name": ""},
+        {"patient_name": "EXAMPLE^PAT"},
+        {"patient_name": "Example^Pat=例^太郎"},
+    ],
+    ids=["no birth date", "no name", "capitals", "further group"],
+)
+def test_what_is_unknown_or_only_written_otherwise_is_no_other_patient(
+    box: Settings, database: Database, earlier: dict[str, Any]
+) -> None:
+    finished(box, **earlier)
+    assert prior_of(database) is not None
+
+
+def test_a_study_without_a_severity_is_passed_over(box: Settings, database: Database) -> None:
+    key = finished(box)
+    finished(box, None)
+    finished(box, {"brixia": 18}, state=State.NO_RESULT)
+    prior = prior_of(database)
+    assert prior is not None and prior["study_key"] == key
+
+
+def test_a_study_that_came_later_or_is_the_same_is_no_prior(box: Settings, database: Database) -> None:
+    first = put_ready_study(database, study_instance_uid="1.2.3", patient_name="Example^Pat")
+    claimed = queue.claim(database)
+    assert claimed is not None and claimed.study_key == first
+    queue.release(database)
+    database.execute("UPDATE studies SET state = 'parsed'")
+    database.conn.commit()
+    finished(box)
+    assert prior_of(database, study_instance_uid="1.2.3") is None
+    finished(box, study_instance_uid="1.2.3")
+    assert prior_of(database, study_instance_uid="1.2.3") is None
+
+
+def test_the_newest_version_of_an_earlier_study_counts(box: Settings, database: Database) -> None:
+    finished(box, {"brixia": 2}, study_instance_uid="1.2.3")
+    finished(box, {"brixia": 7}, study_instance_uid="1.2.3")
+    prior = prior_of(database)
+    assert prior is not None and prior["brixia"] == 7
