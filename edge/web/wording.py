@@ -127,7 +127,7 @@ FINDINGS: Mapping[str, str] = MappingProxyType(
 )
 LIMITS = (
     N_("The box looks for pneumonia and tuberculosis only. Other diseases, such as masses, may be called pneumonia."),
-    N_("A mirrored image is noticed by the side of the heart only, which may be wrong. Check the side marker."),
+    N_("A mirrored image is not always noticed, and the warning of one may be wrong. Check the side marker."),
     N_("“No pneumonia seen” does not mean that the patient is healthy."),
     N_("The percentages are estimates by a program. They are not a diagnosis."),
     N_("In hospitals that it has not seen, the box hardly tells COVID-19 from other pneumonia better than chance."),

@@ -19,7 +19,7 @@ from edge.config import Settings
 from edge.errors import ModelError, ReadingError, UnreadableError
 from edge.pipeline import reading
 from edge.pipeline.schema import to_json
-from edge.stages.radiograph import classification, quality, registration, segmentation
+from edge.stages.radiograph import classification, positioning, quality, registration, segmentation
 from edge.types import Remark, StageResult, StageStatus, State, StudyResult
 from tests.house import source
 from tests.house.source import ROOT
@@ -29,7 +29,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-REMARKING = (quality, segmentation, registration, classification, reading)
+REMARKING = (quality, segmentation, positioning, registration, classification, reading)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -12,17 +12,31 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.engines.engine import ModelCard, Tensor
+from edge.stages.radiograph.measures import SIDE_FEATURES
 
 Answer = Callable[[npt.NDArray[np.float32]], npt.ArrayLike]
 
 GATE_LIMITS = {"frontal": 0.5, "turned": 0.9, "inverted": 0.9}
-LUNG_LIMITS = {
+POSITIONING_LIMITS = {
+    "positioning_most_apex_at_edge": 0.25,
+    "positioning_most_side_at_edge": 0.1,
+    "positioning_most_angle_at_edge": 0.15,
+    "positioning_side_weights": [1.0] * (SIDE_FEATURES - 2) + [40.0, 20.0],
+    "positioning_least_heart_side": -3.0,
+    "positioning_least_width_difference": -0.12,
+    "positioning_most_width_difference": 0.15,
+    "positioning_most_black_share": 0.15,
+    "positioning_most_lung_grey": 0.75,
+    "positioning_least_height_to_width": 0.63,
+}
+LUNG_LIMITS: dict[str, Any] = {
     "least_area": 0.02,
     "most_area": 0.75,
     "most_ratio": 4.0,
     "atlas_right": [[0.06, 0.06], [0.42, 0.06], [0.42, 0.94], [0.06, 0.94]],
     "atlas_left": [[0.58, 0.06], [0.94, 0.06], [0.94, 0.94], [0.58, 0.94]],
     "most_residual": 0.3,
+    **POSITIONING_LIMITS,
 }
 OPACITY_LIMITS = {
     "opaque_from": 0.5,

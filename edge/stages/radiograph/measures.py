@@ -83,10 +83,15 @@ def exposed_field(pixels: Pixels) -> Box:
     -------
     (row0, col0, row1, col1), half open; the whole image where all of it is uniform.
     """
+    rows, columns = (np.flatnonzero(_spread(lines) > _FRAME_SPREAD * _range(pixels)) for lines in (pixels, pixels.T))
+    if rows.size == 0 or columns.size == 0:
+        return 0, 0, pixels.shape[0], pixels.shape[1]
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def _range(pixels: Pixels) -> float:
     low, high = np.percentile(pixels, (1, 99))
-    rows, columns = (np.asarray(_spread(lines) > _FRAME_SPREAD * (high - low)) for lines in (pixels, pixels.T))
-    box = mask_box(np.outer(rows, columns).astype(np.uint8))
-    return box or (0, 0, pixels.shape[0], pixels.shape[1])
+    return float(high - low)
 
 
 def _spread(lines: Pixels) -> npt.NDArray[np.float64]:
@@ -193,7 +198,7 @@ def side_features(pixels: Pixels, labels: Labels, upper: UpperLungs, heart: Meas
     -------
     float64, shape (``SIDE_FEATURES``,); None where the lungs lie too near an edge of the image.
     """
-    middle, reach = round(upper.midline), round(_SIDE_REACH * upper.thorax)
+    middle, reach = round(upper.midline + 0.5), round(_SIDE_REACH * upper.thorax)  # the edge between two columns
     if reach < _TILES or middle < reach or middle + reach > pixels.shape[1]:
         return None
     inside = pixels[labels > 0]

@@ -60,7 +60,7 @@ CUT_OFF_LEFT_ANGLE = Remark(
 )
 MIRRORED = Remark(
     code="mirrored",
-    text=N_("The heart seems to lie on the patient’s right: a mirrored image, or a heart that is displaced."),
+    text=N_("The image looks as if it were mirrored, or the heart displaced to the right."),
     severity=Severity.WARN,
     advice=N_("Check the side marker. If the image is mirrored, right and left are exchanged here: send it again."),
 )
@@ -125,6 +125,8 @@ _RULES = (
     _Rule(UNDEREXPOSED, "lung_grey", most="most_lung_grey"),
     _Rule(POOR_INSPIRATION, "height_to_width", least="least_height_to_width"),
 )
+_CUT_LOW = frozenset({CUT_OFF_TOP.code, CUT_OFF_RIGHT_ANGLE.code, CUT_OFF_LEFT_ANGLE.code})
+"""Codes of remarks that say that a lung is higher than what is seen of it."""
 
 
 def read(case: Case, engine: Engine) -> Outcome:
@@ -132,12 +134,18 @@ def read(case: Case, engine: Engine) -> Outcome:
     limits = engine.card.thresholds
     measured = measure(case)
     measures = {**measured.values, "heart_side": heart_side(measured, limits)}
-    remarks = [rule.remark for rule in _RULES if rule.applies(measures, limits)]
+    remarks = _remarks(measures, limits)
     rows, columns = case.pixels.shape
     if min(rows, columns) < engine.card.side:
         remarks.append(replace(LOW_RESOLUTION, values={"columns": str(columns), "rows": str(rows)}))
     values = {name: None if value is None else round(value, 4) for name, value in measures.items()}
     return Outcome(case=case, values={**values, "smaller_side_px": min(rows, columns)}, remarks=tuple(remarks))
+
+
+def _remarks(measures: Measures, limits: Mapping[str, Any]) -> list[Remark]:
+    """What the rules say; the height of lungs that are not wholly seen means nothing."""
+    made = [rule.remark for rule in _RULES if rule.applies(measures, limits)]
+    return [remark for remark in made if remark is not POOR_INSPIRATION or _CUT_LOW.isdisjoint(r.code for r in made)]
 
 
 def heart_side(measured: Measured, limits: Mapping[str, Any]) -> float | None:

@@ -22,21 +22,25 @@ NOT_FRONTAL_CHEST = Remark(
     code="not_frontal_chest",
     text=N_("Not a frontal chest radiograph, no result."),
     severity=Severity.STOP,
+    advice=N_("Check that the right image was sent. If it is a chest, take a frontal view (PA or AP) anew."),
 )
 LATERAL_VIEW = Remark(
     code="lateral_view",
     text=N_("A lateral chest view, no result. The box reads frontal views (PA or AP)."),
     severity=Severity.STOP,
+    advice=N_("Send the frontal view of this patient."),
 )
 TURNED = Remark(
     code="turned",
     text=N_("The image lay turned by %(degrees)s degrees; it was turned upright before reading."),
     severity=Severity.WARN,
+    advice=N_("Check the side marker, and set the orientation at the X-ray unit."),
 )
 INVERTED = Remark(
     code="inverted",
     text=N_("The greys were inverted; they were set right before reading."),
     severity=Severity.WARN,
+    advice=N_("Set the X-ray unit to send images with bright bones."),
 )
 
 
