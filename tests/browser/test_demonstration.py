@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from edge.pipeline.runner import RADIOGRAPH_STAGES
 from tests.browser.conftest import Open
 from tests.support import inputs
 from tests.support.box import WAIT_S, Box, box_settings, served, storescu
@@ -48,6 +49,6 @@ def test_a_chest_is_read_and_a_leg_is_refused_before_the_eyes_of_a_reader(runnin
     chest.locator("a").click()
     expect(page.locator("path.right_lung")).to_be_visible()
     expect(page.locator("path.left_lung")).to_be_visible()
-    expect(page.locator("#stages tbody tr")).to_have_count(3)
+    expect(page.locator("#stages tbody tr")).to_have_count(len(RADIOGRAPH_STAGES))
     expect(page.locator("#probabilities")).to_have_count(int(is_claim))
     expect(page.get_by_text("gives no usable pixel spacing")).to_be_visible()
