@@ -90,8 +90,9 @@ def hulls_of(case: Case) -> Labels:
         raise ValueError("expected a case with lungs, got one without")
     lungs = squash_labels(case.lungs.labels, WORKING_SIDE)
     hulls = np.max([lung_hull((lungs == label).astype(np.uint8)) for label in (1, 2)], axis=0)
-    hulls = np.asarray(cv2.dilate(hulls, np.ones((3, 3), np.uint8)))  # sampling must leave no rim of lung
-    return np.asarray(cv2.resize(hulls, case.pixels.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+    # A pixel that the classifier only sees mixed with its neighbours is filled as well.
+    wider = cv2.dilate(hulls, np.ones((3, 3), np.uint8)).astype(np.float32)
+    return np.asarray(cv2.resize(wider, case.pixels.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0, np.uint8)
 
 
 def fill_surroundings(pixels: Pixels, hulls: Labels) -> Pixels:

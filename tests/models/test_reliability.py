@@ -39,6 +39,13 @@ def test_errors_on_both_sides_of_one_half_do_not_hide_each_other() -> None:
     assert confidence_gap == pytest.approx(0.0)
 
 
+def test_a_probability_too_low_does_not_make_up_for_one_too_high() -> None:
+    """Said 0.1 and seen 0.3, said 0.9 and seen 0.7: right on average, and wrong by 0.2 everywhere."""
+    probability = np.repeat([0.1, 0.9], 10)
+    outcome = np.array([True] * 3 + [False] * 7 + [True] * 7 + [False] * 3)
+    assert calibration_error(probability, outcome) == pytest.approx(0.2)
+
+
 def test_a_probability_of_one_falls_into_the_last_bin() -> None:
     assert reliability(np.array([1.0]), np.array([True]))[0]["from"] == round((BINS - 1) / BINS, 4)
 

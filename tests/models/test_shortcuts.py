@@ -48,6 +48,14 @@ def test_nothing_of_a_filled_lung_reaches_the_classifier(
     assert np.array_equal(lung_image(filled[0], CARD.side), lung_image(filled[1], CARD.side))
 
 
+@pytest.mark.parametrize("shape", [(SIDE, SIDE), (300, 371), (150, 401)])
+def test_the_fill_covers_all_that_the_classifier_sees(shape: tuple[int, int]) -> None:
+    case = chest(lung=0.2, shape=shape)
+    noise = np.random.default_rng(7).random(shape).astype(np.float32)
+    filled = np.where(shortcuts.hulls_of(case) > 0, np.float32(0.5), noise)
+    assert np.abs(lung_image(replace(case, pixels=filled), CARD) - 0.5).max() < 1e-3
+
+
 @pytest.mark.parametrize("fill", shortcuts.FILLS.values(), ids=list(shortcuts.FILLS))
 def test_a_fill_leaves_the_rest_of_the_image(fill: Callable[[Pixels, Labels], Pixels]) -> None:
     case = chest(lung=0.2)
