@@ -22,11 +22,11 @@ from edge.stages.radiograph.detection import CONSOLIDATION, OPACITY, Maps
 from edge.stages.radiograph.geometry import Labels, lung_tile, squash_labels
 from edge.stages.radiograph.severity import MOST_BY_ZONE, MOST_EXTENT, MOST_OPACITY, features
 from edge.types import Zone
+from models.evaluation.opacity import REPORT
 from models.training import data, lungs, opacity
 from models.training.backbone import MEAN, STD
 
 Numbers = npt.NDArray[np.float64]
-REPORT = Path(__file__).parent / "reports" / "opacity_folds.json"
 _OPAQUE_FROM = 0.5
 
 

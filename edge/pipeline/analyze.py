@@ -157,6 +157,8 @@ def _line(report: dict[str, Any]) -> str:
         words += [_DECISIONS[classification["decision"]], ", ".join(_percent(name, p) for name, p in probabilities)]
     elif classification:
         words.append("no claim, a doctor must read it")
+    if report["severity"]:
+        words.append("severity {grade}, {percent:.0f}% of the lungs opaque".format(**report["severity"]))
     words += [reason["text"] for reason in report["reasons"]]
     said = {reason["code"] for reason in report["reasons"]}
     words += [r["text"] for r in report["quality"] if r["severity"] == "warn" and r["code"] not in said]

@@ -76,7 +76,7 @@ def evaluate(root: Path, folder: Path | None, every: int, exact: Path | None) ->
     if exact is not None:
         again = list(readings.read(root, rows, readings.exact(engines, exact)))
         report["fp32"] = precision.evaluate(read, again)
-    report["precision"] = {name: engine.card.precision for name, engine in engines.items()}
+    report["precision"] = {name: precision.released(engine.card) for name, engine in sorted(engines.items())}
     return report, pneumonia.curves(read)
 
 

@@ -4,8 +4,8 @@
 
 The images go through the box as picture files, and the drawing takes nothing but their
 result JSON (``docs/result.md``); a part that the result does not hold is not drawn. The
-images are external: none was trained on. The sheet holds patients' images and is not for
-publication.
+images are external, of patients that no model was trained on. The sheet holds patients'
+images and is not for publication.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ IMAGES = (
     ("nih.zip", "nih/00003442_000.jpg", "NIH, no finding, PA"),
     ("nih.zip", "nih/00000061_012.jpg", "NIH, pneumonia, opacity confirmed"),
     ("nih.zip", "nih/00005288_011.jpg", "NIH, pneumonia, opacity confirmed"),
-    ("cohen.zip", "cohen/11547_2020_1200_Fig3_HTML-a.jpg", "Cohen, COVID-19"),
-    ("cohen.zip", "cohen/case_72_RX-TORACE1.jpg", "Cohen, COVID-19, supine"),
-    ("unseen_hospitals.zip", "unseen/cohen_011.jpg", "Cohen, no finding"),
+    ("cohen.zip", "cohen/40779_2020_233_Fig2_HTML-a.jpg", "Cohen, COVID-19"),
+    ("cohen.zip", "cohen/all14238-fig-0002-m-e.jpg", "Cohen, COVID-19, supine"),
+    ("unseen_hospitals.zip", "unseen/cohen_012.jpg", "Cohen, no finding"),
     ("unseen_hospitals.zip", "unseen/cohen_026.jpg", "Cohen, bacterial pneumonia"),
     ("unseen_hospitals.zip", "unseen/hannover_035.jpg", "Hannover, COVID-19"),
     ("unseen_hospitals.zip", "unseen/hannover_075.jpg", "Hannover, COVID-19"),

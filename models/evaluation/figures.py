@@ -78,11 +78,14 @@ def auc_with_interval(scores: Numbers, positive: Flags, patients: Sequence[str])
 
 
 def roc(scores: Numbers, positive: Flags) -> tuple[Numbers, Numbers]:
-    """The ROC curve: false and true positive rates at every limit, from the strictest to the laxest."""
+    """The corners of the ROC curve: false and true positive rates, from the strictest limit to the laxest."""
     _, rank = np.unique(-scores, return_inverse=True)
     rates = (np.bincount(rank, flags).cumsum() / flags.sum() for flags in (~positive, positive))
     false, true = (np.concatenate([[0.0], rate]) for rate in rates)
-    return false, true
+    steps = np.stack([np.diff(false) > 0, np.diff(true) > 0])
+    goes_on = (steps[:, 1:] == steps[:, :-1]).all(0) & (steps.sum(0) == 1)[1:]
+    kept = np.concatenate([[True], ~goes_on, [True]])
+    return false[kept], true[kept]
 
 
 def share(flags: Sequence[bool]) -> dict[str, Any]:

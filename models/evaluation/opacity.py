@@ -14,14 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from calibration.folds import REPORT
+import calibration
 from edge.types import Finding
 from models.evaluation.figures import Figures, auc_with_interval, share
 from models.evaluation.readings import Reading
 from models.training import data
-from models.training.opacity import box_corners
 
 Corners = tuple[float, float, float, float]
+REPORT = Path(calibration.__file__).parent / "reports" / "opacity_folds.json"
 FOUND = "boxed images, a mark's centre inside a box (NIH external, same hospital)"
 FALSE_MARKS = "marks a normal image (all external)"
 _OPACITIES = ("lung_opacity", "Pneumonia", "Infiltrate")
@@ -51,7 +51,7 @@ def boxes_by_file(root: Path) -> dict[str, list[Corners]]:
     found: dict[str, list[Corners]] = {}
     for box in data.table(root, "boxes.csv"):
         if box["finding"] in _OPACITIES:
-            found.setdefault(box["file"], []).append(box_corners(box))
+            found.setdefault(box["file"], []).append(data.box_corners(box))
     return found
 
 

@@ -1,14 +1,37 @@
-"""FP32 beside the shipped files on the same images: AUC by question, and decisions that flip."""
+"""FP32 beside the shipped files: how a file passed the release gate, AUC by question, decisions that flip."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from edge.engines.engine import ModelCard
+from edge.engines.registry import default_folder
 from models.evaluation.figures import Figures, auc, share
 from models.evaluation.questions import QUESTIONS, answer
 from models.evaluation.readings import Reading
+
+
+def released(card: ModelCard, reports: Path | None = None) -> dict[str, str]:
+    """The precision of a shipped file and what the release gate (``calibration.gate``) found of this very file.
+
+    Parameters
+    ----------
+    reports : folder of the gate's reports; None for those of the shipped models.
+    """
+    path = (reports or default_folder().parent / "calibration" / "reports") / f"{card.name}.json"
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"sha256": None}
+    if report["sha256"] != card.sha256:
+        return {"precision": card.precision, "gate": "no report of this file"}
+    last = report["attempts"][-1]
+    return {
+        "precision": card.precision,
+        "gate": f"passed: {last['attempt']}" if last["passed"] else "no INT8 file passed",
+    }
 
 
 def evaluate(shipped: Sequence[Reading], exact: Sequence[Reading]) -> Figures:

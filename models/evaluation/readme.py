@@ -16,12 +16,12 @@ _CAPTIONS = {
 }
 
 
-def section(goals: Sequence[Mapping[str, Any]], precisions: Mapping[str, str], exact: Figures) -> list[str]:
+def section(goals: Sequence[Mapping[str, Any]], released: Figures, exact: Figures) -> list[str]:
     """Lines of the section.
 
     Parameters
     ----------
-    precisions : of each shipped model, ``int8`` or ``fp32``.
+    released : of each shipped model its precision and what the release gate found (``precision.released``).
     exact : FP32 beside INT8, where it was measured.
     """
     met = sum(bool(goal["met"]) for goal in goals)
@@ -34,7 +34,7 @@ def section(goals: Sequence[Mapping[str, Any]], precisions: Mapping[str, str], e
         "",
         *(f"![{_CAPTIONS[name]}](docs/figures/{file})" for name, file in FILES.items()),
         "",
-        _precision(precisions),
+        *_precision(released),
         *_exact(exact),
     ]
 
@@ -45,9 +45,9 @@ def _row(goal: Mapping[str, Any]) -> str:
     return f"| {goal['figure']} | {found} | {interval} | {goal['goal']} | {'met' if goal['met'] else '**not met**'} |"
 
 
-def _precision(precisions: Mapping[str, str]) -> str:
-    named = ", ".join(f"`{name}` {precision.upper()}" for name, precision in sorted(precisions.items()))
-    return f"Precision of the shipped models, as the release gate decided: {named}."
+def _precision(released: Figures) -> list[str]:
+    rows = (f"| `{name}` | {found['precision'].upper()} | {found['gate']} |" for name, found in released.items())
+    return ["| model | precision | release gate |", "|---|---|---|", *rows]
 
 
 def _exact(exact: Figures) -> list[str]:

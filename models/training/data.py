@@ -109,6 +109,12 @@ def cohen_patients(root: Path) -> dict[str, str]:
     return {Path(r.file).stem: r.patient for r in manifest(root) if r.source == "Cohen"}
 
 
+def box_corners(box: dict[str, str]) -> tuple[float, float, float, float]:
+    """(x0, y0, x1, y1) of a row of boxes.csv, in shares of width and height."""
+    x, y, width, height = (float(box[name]) for name in "xywh")
+    return x, y, x + width, y + height
+
+
 @cache
 def _archive(path: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)

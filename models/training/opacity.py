@@ -121,17 +121,11 @@ def box_samples(root: Path, split: str) -> Iterator[tuple[Sample, data.Row]]:
     rows = [row for row in data.manifest(root) if row.file in boxes and row.split == split]
     for row, picture in lungs.of_rows(root, rows):
         mask = np.zeros(picture.pixels.shape, np.uint8)
-        for x0, y0, x1, y1 in (box_corners(box) for box in boxes[row.file]):
+        for x0, y0, x1, y1 in (data.box_corners(box) for box in boxes[row.file]):
             low, high = np.array([[y0, x0], [y1, x1]]) * mask.shape
             mask[int(low[0]) : int(high[0]) + 1, int(low[1]) : int(high[1]) + 1] = BOXED
         target = warp_labels(mask, picture.alignment.matrix, _ATLAS_SIDE)
         yield Sample(picture, row.patient, "boxes", row.file, target), row
-
-
-def box_corners(box: dict[str, str]) -> tuple[float, float, float, float]:
-    """(x0, y0, x1, y1) of a row of boxes.csv, in shares of width and height."""
-    x, y, width, height = (float(box[name]) for name in "xywh")
-    return x, y, x + width, y + height
 
 
 def normal_samples(root: Path, split: str, every: int) -> Iterator[Sample]:

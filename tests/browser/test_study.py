@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -8,7 +10,31 @@ from edge.config import Settings
 from edge.store.database import connect
 from tests.browser.conftest import Open
 from tests.support.page import make_result
+from tests.support.results import (
+    AGE_UNKNOWN,
+    CUT_OFF,
+    ROTATED,
+    ZONES,
+    complete_result,
+    make_change,
+    make_severity,
+)
 from tests.support.studies import put_finished_study, put_ready_study
+
+TOO_SMALL = """() => [...document.querySelectorAll("a, button, summary, input")]
+  .map((target) => [target.textContent.trim() || target.id, target.getBoundingClientRect()])
+  .filter(([, place]) => place.width > 0 && (place.width < 63.9 || place.height < 63.9))
+  .map(([name, place]) => `${name} ${place.width} x ${place.height}`)"""
+SPILLING = """() => {
+  const spills = (element) => element.scrollWidth > element.clientWidth + 1;
+  const parts = [...document.querySelectorAll(
+    ".panel, .panel table, .panel td, .panel dl, .panel dd, .panel summary, .panel .button, .legend, .bar")];
+  const found = parts.filter(spills).map((part) => part.className || part.tagName + " " + part.textContent.trim());
+  if (spills(document.documentElement)) found.push("page");
+  const tools = document.querySelector(".tools");
+  if (tools.scrollHeight > tools.clientHeight) found.push("tools");
+  return found;
+}"""
 
 
 @pytest.fixture
@@ -37,6 +63,83 @@ def test_contours_are_switched_off_and_on(reading: Page) -> None:
 
     button.click()
     expect(outline).to_be_visible()
+
+
+def complete(box: Settings, address: str, open_page: Open, result: dict[str, Any], *size: int) -> Page:
+    """The page of a result of the whole pipeline."""
+    key = put_finished_study(box, result)
+    page = open_page(*size)
+    page.goto(f"{address}/study/{key}")
+    return page
+
+
+def test_findings_are_switched_apart_from_the_contours(box: Settings, address: str, open_page: Open) -> None:
+    page = complete(box, address, open_page, complete_result())
+    mark, line = page.locator("#marks .consolidation .area"), page.locator("path.heart")
+    expect(mark).to_be_visible()
+    expect(page.locator("#marks-legend")).to_be_visible()
+
+    page.get_by_role("button", name="Findings").tap()
+    expect(mark).to_be_hidden()
+    expect(page.locator("#marks-legend")).to_be_hidden()
+    expect(line).to_be_visible()
+
+    page.get_by_role("button", name="Contours").tap()
+    expect(line).to_be_hidden()
+
+    page.get_by_role("button", name="Findings").tap()
+    expect(mark).to_be_visible()
+    expect(line).to_be_hidden()
+
+
+def test_the_picture_does_not_jump_when_its_marks_are_taken_off(box: Settings, address: str, open_page: Open) -> None:
+    page = complete(box, address, open_page, complete_result())
+    before = page.locator("#picture").bounding_box()
+
+    for name in ("Findings", "Contours"):
+        page.get_by_role("button", name=name).tap()
+
+    assert page.locator("#picture").bounding_box() == before
+
+
+def test_findings_of_an_abstention_wait_to_be_asked_for(box: Settings, address: str, open_page: Open) -> None:
+    page = complete(box, address, open_page, complete_result("refer"))
+    expect(page.locator("#marks")).to_be_hidden()
+    expect(page.locator("#severity")).to_be_hidden()
+
+    page.get_by_role("button", name="Findings").tap()
+    page.get_by_text("Severity, without a claim").tap()
+
+    expect(page.locator("#marks")).to_be_visible()
+    expect(page.locator("#severity")).to_be_visible()
+
+
+def test_a_box_lies_on_the_picture(box: Settings, address: str, open_page: Open) -> None:
+    page = complete(box, address, open_page, complete_result())
+    picture, mark = page.locator("#picture image").bounding_box(), page.locator("#marks rect").first.bounding_box()
+    assert picture is not None and mark is not None
+
+    # The first finding's box spans columns 100 to 260 of 640, rows 420 to 680 of 800.
+    assert (mark["x"] - picture["x"]) / picture["width"] == pytest.approx(100 / 640, abs=0.01)
+    assert (mark["y"] - picture["y"]) / picture["height"] == pytest.approx(420 / 800, abs=0.01)
+    assert mark["width"] / picture["width"] == pytest.approx(160 / 640, abs=0.01)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("size", [(1280, 800), (1024, 600), (800, 480)])
+def test_everything_fits_and_can_be_touched_with_gloves(
+    box: Settings, address: str, open_page: Open, size: tuple[int, int], language: str
+) -> None:
+    earlier = put_finished_study(box, complete_result())
+    severity = make_severity(zones=dict.fromkeys(ZONES, 2.5), brixia=15, change=make_change(earlier))
+    quality = [remark.as_json() for remark in (CUT_OFF, AGE_UNKNOWN, ROTATED)]
+    key = put_finished_study(box, complete_result(severity=severity, quality=quality))
+    page = open_page(*size, language)
+    page.goto(f"{address}/study/{key}")
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+
+    assert page.evaluate(TOO_SMALL) == []
+    assert page.evaluate(SPILLING) == []
 
 
 def test_contours_lie_on_the_picture(reading: Page) -> None:

@@ -107,8 +107,8 @@ def make_severity(**changes: Any) -> dict[str, Any]:
     severity = {
         "extent": 3.4,
         "opacity": 2.1,
-        "zones": dict(zip(ZONES, (0, 1, 3, 0, 2, 1), strict=True)),
-        "brixia": 7,
+        "zones": dict(zip(ZONES, (0.0, 1.1, 2.8, 0.2, 1.9, 1.0), strict=True)),
+        "brixia": 7.0,
         "percent": 15.6,
         "grade": "moderate",
         "change": None,
@@ -121,8 +121,8 @@ def make_change(study_key: str, verdict: str = "worse") -> dict[str, Any]:
     return {
         "study_key": study_key,
         "completed_at": "2026-02-20T08:05:00+00:00",
-        "zones": dict(zip(ZONES, (0, 0, 2, 0, 1, -1), strict=True)),
-        "brixia": 2,
+        "zones": dict(zip(ZONES, (0.0, 0.3, 2.1, -0.2, 1.2, -1.4), strict=True)),
+        "brixia": 2.0,
         "verdict": verdict,
     }
 

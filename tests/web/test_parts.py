@@ -67,7 +67,7 @@ def test_zones_lie_as_on_the_image(shown: Any) -> None:
         ("right_lower", "3"),
         ("left_lower", "1"),
     ]
-    assert words(table).endswith("Right Left 0 0 1 2 3 1")
+    assert words(table).endswith("Right Left 0 0.2 1.1 1.9 2.8 1")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_change_is_said_by_zone_with_the_way_to_the_earlier_study(
     earlier = put_finished_study(box, complete_result())
     page = shown(complete_result(severity=make_severity(change=make_change(earlier, verdict))))
 
-    assert words(element(page, "zones", "</table>")).endswith("0 0 1 2 ▲+1 3 ▲+2 1 ▼−1")
+    assert words(element(page, "zones", "</table>")).endswith("0 0.2 1.1 1.9 ▲+1.2 2.8 ▲+2.1 1 ▼−1.4")
     change = element(page, "change", "</div>")
     assert said in change and "Brixia +2" in words(change)
     assert f'href="/study/{earlier}"' in change
@@ -191,6 +191,7 @@ def test_a_normal_image_with_marks_says_that_the_two_disagree(shown: Any) -> Non
 
     assert 'id="disagree"' in shown(complete_result("normal"))
     assert 'id="disagree"' in shown(complete_result("normal", findings=[]))
+    assert 'id="disagree"' in shown(complete_result("normal", severity=clear))
     assert 'id="disagree"' not in shown(complete_result("normal", findings=[], severity=clear))
     assert 'id="disagree"' not in shown(complete_result("abnormal"))
 

@@ -82,12 +82,10 @@ def marked(maps: Maps, alignment: Alignment, shape: tuple[int, ...], limits: Map
         mark, and ``least_percent``, its least share of the lung.
     """
     fine = [cv2.resize(plane, (_FINE_SIDE, _FINE_SIDE), interpolation=cv2.INTER_LINEAR) for plane in maps]
-    zones = squash_labels(alignment.zones, _FINE_SIDE)
-    to_source = _inverse(pixel_matrix(alignment.matrix, shape, _FINE_SIDE))
-    opaque = (fine[OPACITY] >= limits["opaque_from"]) & (zones > 0)
+    opaque = (fine[OPACITY] >= limits["opaque_from"]) & (squash_labels(alignment.zones, _FINE_SIDE) > 0)
     found = []
     for part in _parts(opaque):
-        finding = _finding(part, fine, zones, to_source, limits)
+        finding = _finding(part, fine, alignment, shape, limits)
         if finding.peak >= limits["marked_from"] and finding.lung_percent >= limits["least_percent"]:
             found.append(finding)
     return tuple(sorted(found, key=lambda finding: -finding.lung_percent))
@@ -99,9 +97,15 @@ def _parts(mask: Flags) -> Iterator[Flags]:
 
 
 def _finding(
-    part: Flags, fine: list[npt.NDArray[np.float32]], zones: Labels, to_source: Matrix, limits: Mapping[str, Any]
+    part: Flags,
+    fine: list[npt.NDArray[np.float32]],
+    alignment: Alignment,
+    shape: tuple[int, ...],
+    limits: Mapping[str, Any],
 ) -> Finding:
-    contour = _contour(part, to_source)
+    zones = squash_labels(alignment.zones, _FINE_SIDE)
+    to_source = np.asarray(cv2.invertAffineTransform(pixel_matrix(alignment.matrix, shape, _FINE_SIDE)), np.float64)
+    contour = np.clip(_contour(part, to_source), 0, np.array(shape[1::-1]) - 1)
     (column0, row0), (column1, row1) = contour.min(0), contour.max(0)
     zone = _zone(part, zones)
     lung = _within(zones, RIGHT_ZONES if zone in RIGHT_ZONES else LEFT_ZONES)
@@ -125,14 +129,10 @@ def _zone(part: Flags, zones: Labels) -> Zone:
 
 
 def _contour(part: Flags, to_source: Matrix) -> npt.NDArray[np.float64]:
-    """Outline of a part as (column, row) points of the source, shape (N, 2), not outside of the image."""
+    """Outline of a part as (column, row) points of the source, shape (N, 2)."""
     contours, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     line = cv2.approxPolyDP(max(contours, key=len), _CONTOUR_TOLERANCE_PX, closed=True)
-    return np.maximum(cv2.transform(line.astype(np.float64), to_source)[:, 0], 0)
-
-
-def _inverse(matrix: Matrix) -> Matrix:
-    return np.asarray(cv2.invertAffineTransform(matrix), np.float64)
+    return np.asarray(cv2.transform(line.astype(np.float64), to_source)[:, 0])
 
 
 def _within(zones: Labels, of: tuple[Zone, ...]) -> Flags:

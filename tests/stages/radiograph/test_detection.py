@@ -54,6 +54,20 @@ def test_a_mark_lies_where_the_network_saw_it(size: tuple[int, int]) -> None:
     assert (points >= [row0, column0]).all() and (points <= [row1, column1]).all()
 
 
+def test_a_mark_stays_inside_the_image() -> None:
+    labels = np.zeros(SIZE, np.uint8)
+    labels[80:, :120], labels[80:, 180:] = 1, 2
+    case = replace(chest(), lungs=Mask(labels=labels, names={}), alignment=align(labels, LUNG_LIMITS))
+    engine = ScriptedEngine(
+        engines.card("opacity", thresholds=OPACITY_LIMITS),
+        lambda image: opacity_logits(opacity=(slice(0, 32), slice(0, 32))),
+    )
+    for mark in detection.read(case, engine).findings:
+        points = np.array(mark.contour)
+        assert (points >= 0).all() and (points <= [SIZE[0] - 1, SIZE[1] - 1]).all()
+        assert mark.box_px[2] <= SIZE[0] and mark.box_px[3] <= SIZE[1]
+
+
 def test_marks_name_what_they_are_and_come_largest_first() -> None:
     maps = opacity_logits(opacity=RIGHT_TOP, consolidation=RIGHT_TOP)
     maps[0][24:30, 20:24] = 9
