@@ -30,6 +30,7 @@ from models.evaluation import (
     opacity,
     plots,
     pneumonia,
+    positioning,
     precision,
     readings,
     readme,
@@ -57,10 +58,15 @@ def _pneumonia(e: Evaluated) -> Figures:
     return {**pneumonia.evaluate(e.readings, strata), **shortcuts.evaluate(e.root, e.engines, e.readings)}
 
 
+def _lung_field(e: Evaluated) -> Figures:
+    engine = e.engines["lung_field"]
+    return {**lung_field.evaluate(e.root, engine), **positioning.evaluate(e.root, engine)}
+
+
 MEASURES: Mapping[str, Callable[[Evaluated], Figures]] = {
     "pneumonia": _pneumonia,
     "frontal_gate": lambda e: frontal_gate.evaluate(e.root, e.engines["frontal_gate"], e.readings),
-    "lung_field": lambda e: lung_field.evaluate(e.root, e.engines["lung_field"]),
+    "lung_field": _lung_field,
     "opacity": lambda e: opacity.evaluate(e.root, e.readings),
     "cost": lambda e: cost.evaluate(e.engines),
 }

@@ -41,7 +41,7 @@ AGE_UNKNOWN = Remark(
 )
 GROUND_GLASS = {
     "code": "ground_glass_opacity",
-    "probability": 0.83,
+    "confidence": 0.83,
     "box_px": [420, 100, 680, 260],
     "contour": [[420, 120], [420, 240], [560, 260], [680, 200], [640, 100]],
     "laterality": "right",
@@ -50,7 +50,7 @@ GROUND_GLASS = {
 }
 CONSOLIDATION = {
     "code": "consolidation",
-    "probability": 0.64,
+    "confidence": 0.64,
     "box_px": [500, 400, 640, 500],
     "contour": [[500, 420], [520, 500], [640, 480], [620, 400]],
     "laterality": "left",

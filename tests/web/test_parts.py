@@ -103,8 +103,8 @@ def test_findings_are_drawn_numbered_and_listed(shown: Any) -> None:
     ]
     assert 'x="100.0" y="420.0" width="160.0" height="260.0"' in marks
     listed = words(element(page, "finding-list", "</ol>"))
-    assert "1 Ground glass Right lower zone · 21% of this lung · probability 83%" in listed
-    assert "2 Consolidation Left middle zone · 9% of this lung · probability 64%" in listed
+    assert "1 Ground glass Right lower zone · 21% of this lung · confidence 83%" in listed
+    assert "2 Consolidation Left middle zone · 9% of this lung · confidence 64%" in listed
 
 
 def test_the_opaque_share_is_given_for_each_lung(shown: Any) -> None:
