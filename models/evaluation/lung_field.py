@@ -43,6 +43,7 @@ def evaluate(root: Path, engine: Engine) -> Figures:
     figures = {f"lung Dice, {name}": summary(values) for name, values in sorted(lungs.items())}
     return {
         **figures,
+        "lung Dice, masks of V7 against those of lesion.zip, same images": summary(_annotators(root)),
         "heart Dice, JSRT (test)": summary(hearts),
         "cardiothoracic ratio error, JSRT (test)": summary(ratios),
         "cardiothoracic ratio error, lesion.zip (external, against the cardiomediastinum)": summary(outside),
@@ -57,6 +58,18 @@ def _lesions(root: Path, engine: Engine) -> Iterator[tuple[Mapping[str, Mask], M
             planes = planes_of(engine, data.image(root, "cxr/lesion.zip", row["file"]))
             lungs = (true & (data.LESION_RIGHT | data.LESION_LEFT)) > 0
             yield planes, lungs, (true & data.LESION_MEDIASTINUM) > 0
+
+
+def _annotators(root: Path) -> list[float]:
+    """How far two sets of hand-made masks of the same images agree: no model can be expected to agree further."""
+    masked = {Path(r.file).stem: r for r in data.manifest(root) if r.archive == "cohen.zip" and r.mask}
+    found = []
+    for row in data.lesion_rows(root, of_known_patients=True):
+        known = masked.get(Path(row["file"]).stem)
+        if known is not None:
+            lesion = data.image(root, "cxr/lesion.zip", row["mask"]) & (data.LESION_RIGHT | data.LESION_LEFT)
+            found.append(dice(np.isin(data.mask(root, known), (1, 2, 4)), lesion > 0))
+    return found
 
 
 def lung_dice(root: Path, row: data.Row, engine: Engine) -> float:

@@ -33,8 +33,7 @@ OUTPUTS = ("right_field", "left_field", "heart", "right_full", "left_full")
 Planes = npt.NDArray[np.bool_]
 
 _LUNG_CODES = (1, 2, 4)
-_DRAWN = {"JSRT": 0.2, "Shenzhen": 0.2, "Kermany": 0.35, "lesion": 0.25}
-_RIM = 0.045
+_DRAWN = {"JSRT": 0.25, "Shenzhen": 0.2, "Kermany": 0.25, "lesion": 0.3}
 _HEART_ROWS = (0.55, 0.85)
 """Part of the height of a cardiomediastinum, from its top, that is as wide as the heart."""
 
@@ -44,8 +43,8 @@ class Config(Recipe):
     """What the shipped model was trained with."""
 
     name: str = "lung_field"
-    side: int = 256
-    samples: int = 13_200
+    side: int = 224
+    samples: int = 16_800
     batch: int = 12
     learning_rate: float = 1.5e-3
     frozen_blocks: int = 5
@@ -92,8 +91,6 @@ def _from_lesion(root: Path, row: dict[str, str], side: int) -> Sample:
     labels = _nearest(data.image(root, "cxr/lesion.zip", row["mask"]), side)
     right, left = (labels & data.LESION_RIGHT) > 0, (labels & data.LESION_LEFT) > 0
     target, known = _full_targets(right, left & ~right, np.zeros_like(right))
-    # Behind heart and diaphragm its lungs end elsewhere than those of V7: only their cores are taken.
-    known[[RIGHT_FULL, LEFT_FULL]] = ~(right | left) | _core(right) | _core(left)
     target[HEART], known[HEART] = _heart_of_mediastinum((labels & data.LESION_MEDIASTINUM) > 0)
     targets = target, known
     return _sample(data.image(root, "cxr/lesion.zip", row["file"]), targets, "lesion", side)
@@ -138,13 +135,6 @@ def _full_targets(right: Planes, left: Planes, _heart: Planes) -> tuple[Planes, 
     target = np.concatenate([both, np.zeros_like(right)[None], both])
     known = np.concatenate([~both | lateral, no_heart[None], np.ones_like(both)])
     return target, known
-
-
-def _core(lung: Planes) -> Planes:
-    """A lung without a rim of ``_RIM`` of the image's side."""
-    reach = 2 * round(_RIM * len(lung)) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    return cv2.erode(lung.astype(np.uint8), kernel) > 0
 
 
 def _heart_of_mediastinum(mediastinum: Planes) -> tuple[Planes, Planes]:
