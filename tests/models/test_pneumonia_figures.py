@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.stages.radiograph.classification import Claim
-from edge.types import Decision, Group
+from edge.types import Decision
 from models.evaluation import pneumonia, precision, truth
 from models.evaluation.readings import Reading
 from models.training.data import Row
@@ -27,8 +27,8 @@ def reading(
 ) -> Reading:
     """A reading that says "abnormal" with this probability, and of it so much COVID-19."""
     probabilities = {"normal": 1 - abnormal, "covid19": abnormal * covid, "other_pneumonia": abnormal * (1 - covid)}
-    claim = Claim(Group.ADULT, probabilities, possible, decision)
-    return Reading(row=of, accepted=True, lungs_found=True, logits=np.zeros(10, np.float32), known=claim, unknown=claim)
+    claim = Claim(probabilities, possible, decision, 0.1, None)
+    return Reading(row=of, accepted=True, logits=np.zeros(10, np.float32), known=claim, unknown=claim)
 
 
 ILL = [
@@ -88,8 +88,7 @@ def test_the_calibration_error_is_that_of_abnormal() -> None:
 
 
 def test_an_image_that_the_gate_refused_counts_nowhere() -> None:
-    refused = Reading(row=row("Cohen", "normal", "8"), accepted=False, lungs_found=False, logits=None, known=None,
-                      unknown=None)  # fmt: skip
+    refused = Reading(row=row("Cohen", "normal", "8"), accepted=False)
     assert pneumonia.evaluate([*READ, refused], [{} for _ in range(8)]) == FIGURES
 
 
