@@ -87,7 +87,7 @@ def _exact(engine: Engine, path: Path) -> Engine:
 
 def rows(root: Path) -> list[data.Row]:
     """Test and external images, without the patients whose images served any training."""
-    used = data.lesion_patients(root) | data.gate_patients(root)
+    used = data.lesion_patients(root) | data.gate_patients(root) | data.severity_patients(root)
     wanted = (r for r in data.manifest(root) if r.split in ("test", "external") and not r.is_lateral)
     return [r for r in wanted if r.patient not in used]
 

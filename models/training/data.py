@@ -104,6 +104,15 @@ def lesion_patients(root: Path) -> frozenset[str]:
     return frozenset(r.patient for r in manifest(root) if r.archive == "cohen.zip" and Path(r.file).stem in stems)
 
 
+def severity_patients(root: Path) -> frozenset[str]:
+    """Patients of cohen.zip whose severity was scored: the opacity model has seen them."""
+    lines = (root / "cxr" / "covid_severity_scores.csv").read_text(encoding="utf-8-sig").splitlines()
+    scored = [line for line in lines if not line.startswith("##")]
+    scored += (root / "cxr" / "brixia_scores.csv").read_text(encoding="utf-8-sig").splitlines()
+    stems = {Path(line.split(",")[0]).stem for line in scored}
+    return frozenset(r.patient for r in manifest(root) if r.archive == "cohen.zip" and Path(r.file).stem in stems)
+
+
 def cohen_patients(root: Path) -> dict[str, str]:
     """Patients of the images of Cohen's collection, by file name without its suffix."""
     return {Path(r.file).stem: r.patient for r in manifest(root) if r.source == "Cohen"}

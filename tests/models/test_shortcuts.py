@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.stages.radiograph.classification import Claim
-from edge.stages.radiograph.geometry import Labels, Pixels
+from edge.stages.radiograph.geometry import Labels, Pixels, warp_labels
 from edge.stages.radiograph.registration import align, lung_image
 from edge.stages.stage import Case, first_case
 from edge.types import Decision, Mask, Radiograph
@@ -49,11 +49,11 @@ def test_nothing_of_a_filled_lung_reaches_the_classifier(
 
 
 @pytest.mark.parametrize("shape", [(SIDE, SIDE), (300, 371), (150, 401)])
-def test_the_fill_covers_all_that_the_classifier_sees(shape: tuple[int, int]) -> None:
+def test_the_fill_covers_all_of_the_lungs_that_the_classifier_sees(shape: tuple[int, int]) -> None:
     case = chest(lung=0.2, shape=shape)
     noise = np.random.default_rng(7).random(shape).astype(np.float32)
     filled = np.where(shortcuts.hulls_of(case) > 0, np.float32(0.5), noise)
-    assert np.abs(lung_image(replace(case, pixels=filled), CARD) - 0.5).max() < 1e-3
+    assert np.abs(lung_image(replace(case, pixels=filled), CARD.side) - 0.5).max() < 1e-3
 
 
 @pytest.mark.parametrize("fill", shortcuts.FILLS.values(), ids=list(shortcuts.FILLS))
