@@ -50,8 +50,6 @@ def quantize(
     target: Path,
     images: Iterable[npt.NDArray[np.float32]],
     exact_layers: Sequence[str] = (),
-    *,
-    averaged: bool = False,
 ) -> None:
     """Quantize an exported file with the activation ranges seen on normalised images.
 
@@ -59,7 +57,6 @@ def quantize(
     ----------
     images : float32 arrays of shape (1, 1, side, side) from training images, never from test images.
     exact_layers : names of nodes that stay in FP32.
-    averaged : take the mean of the ranges of the images instead of the widest.
     """
     quantize_static(
         str(source),
@@ -71,7 +68,7 @@ def quantize(
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,
         nodes_to_exclude=list(exact_layers),
-        extra_options=_EXTRA | {"CalibMovingAverage": averaged},
+        extra_options=_EXTRA,
     )
     _finish(_one_quantizer_per_rectifier(onnx.load(str(target))), target)
 

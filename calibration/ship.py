@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from calibration import answers, fit, gate, quantize, sensitivity
+from calibration import answers, correction, fit, gate, quantize, sensitivity
 from edge.engines.engine import Engine, ModelCard
 from edge.engines.registry import default_folder, load
 from models.training import frontal_gate, lung_field, opacity, pneumonia
@@ -34,6 +34,7 @@ else:
     import tomli as tomllib
 
 _CALIBRATION_IMAGES = 160
+_CORRECTION_IMAGES = 40
 _SENSITIVITY_IMAGES = 16
 _HEADER = """\
 # Every model that the box may load. Written by `python -m calibration.ship`.
@@ -137,7 +138,9 @@ def _attempted(
 ) -> tuple[ModelCard, gate.Verdict, list[str]]:
     kept = _kept_exact(making, attempt, harmful)
     normalised = [((tile - MEAN) / STD)[None, None].astype(np.float32) for tile in making.tiles]
-    quantize.quantize(making.exact, making.target, normalised, kept, averaged=attempt.averaged)
+    quantize.quantize(making.exact, making.target, normalised, kept)
+    if attempt.corrected:
+        correction.correct_biases(making.exact, making.target, normalised[:: _CALIBRATION_IMAGES // _CORRECTION_IMAGES])
     card = _with_thresholds(making, _card(making, making.target, "int8"))
     exact = replace(_card(making, making.exact, "fp32"), thresholds=card.thresholds)
     said = [making.shipment.answers(making.root, load(c, threads=2)) for c in (exact, card)]
