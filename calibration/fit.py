@@ -16,9 +16,9 @@ import numpy.typing as npt
 from calibration import atlas, folds, positioning
 from edge.engines.engine import Engine, ModelCard
 from edge.engines.registry import load
-from edge.stages.numbers import sigmoid, softmax
+from edge.stages.numbers import softmax
 from edge.stages.radiograph import detection, severity
-from edge.stages.radiograph.classification import embedding
+from edge.stages.radiograph.classification import answer, embedding
 from edge.stages.radiograph.geometry import lung_tile, squash_labels, tile
 from models.training import data, lungs, opacity, pneumonia
 
@@ -78,7 +78,7 @@ def opacity_maps(engine: Engine, picture: lungs.Picture) -> detection.Maps:
     """What the engine of the detection makes of a picture, probabilities, shape (3, S, S)."""
     matrix, side = picture.alignment.matrix, engine.card.side
     shown = lung_tile(data.to_unit(picture.pixels), picture.lungs, matrix, side)
-    return np.asarray(sigmoid(engine.run(shown[None])[0]), np.float32)
+    return detection.answer(shown, engine)
 
 
 def pneumonia_outputs(engine: Engine, samples: Iterable[pneumonia.Sample]) -> npt.NDArray[np.float32]:
@@ -86,7 +86,7 @@ def pneumonia_outputs(engine: Engine, samples: Iterable[pneumonia.Sample]) -> np
     side = engine.card.side
     found = (s.picture for s in samples)
     tiles = (lung_tile(data.to_unit(p.pixels), p.lungs, p.alignment.matrix, side) for p in found)
-    return np.stack([engine.run(shown[None])[0] for shown in tiles])
+    return np.stack([answer(shown, engine) for shown in tiles])
 
 
 def pneumonia_thresholds(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:

@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.stages.numbers import sigmoid
 from edge.stages.radiograph.detection import CONSOLIDATION, OPACITY, Maps
-from edge.stages.radiograph.geometry import Labels, lung_tile, squash_labels
+from edge.stages.radiograph.geometry import Labels, lung_tile, squash_labels, with_mirror
 from edge.stages.radiograph.severity import MOST_BY_ZONE, MOST_EXTENT, MOST_OPACITY, features
 from edge.types import Zone
 from models.evaluation.opacity import REPORT
@@ -89,8 +88,9 @@ def _maps(network: Any, picture: lungs.Picture) -> tuple[Maps, Labels]:
     matrix, side = picture.alignment.matrix, opacity.Config().side
     shown = lung_tile(data.to_unit(picture.pixels), picture.lungs, matrix, side)
     with torch.no_grad():
-        logits = network(torch.from_numpy((shown - MEAN) / STD)[None, None].float())[0].numpy()
-    return np.asarray(sigmoid(logits), np.float32), squash_labels(picture.alignment.zones, logits.shape[-1])
+        maps, mirrored = network(torch.from_numpy((with_mirror(shown) - MEAN) / STD)[:, None].float()).sigmoid().numpy()
+    both = (maps + mirrored[..., ::-1]) / 2
+    return both, squash_labels(picture.alignment.zones, both.shape[-1])
 
 
 def _judged(networks: list[Any], root: Path, scores: dict[str, npt.NDArray[np.float32]]) -> list[_Judged]:

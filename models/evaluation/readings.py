@@ -125,7 +125,7 @@ def _reading(row: data.Row, pixels: Pixels, by: Mapping[str, Engine]) -> Reading
         return Reading(row=row, accepted=looked is not None)
     case, results = looked
     engine = by["pneumonia"]
-    logits = engine.run(lung_image(case, engine.card.side)[None])[0]
+    logits = classification.answer(lung_image(case, engine.card.side), engine)
     return Reading(
         row=row,
         accepted=True,

@@ -74,7 +74,7 @@ def filled_scores(case: Case, engine: Engine) -> dict[str, float]:
 
 
 def _covid19(case: Case, engine: Engine) -> float:
-    logits = engine.run(lung_image(case, engine.card.side)[None])[0]
+    logits = classification.answer(lung_image(case, engine.card.side), engine)
     return covid19(classification.interpret(logits, engine.card, Group.ADULT))
 
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from edge.engines.engine import Engine, ModelCard
 from edge.stages.numbers import sigmoid, softmax
+from edge.stages.radiograph.geometry import Pixels, with_mirror
 from edge.stages.radiograph.registration import lung_image
 from edge.stages.radiograph.segmentation import IMPLAUSIBLE_LUNGS
 from edge.stages.stage import Case, Outcome, Stage
@@ -72,7 +73,7 @@ def read(case: Case, engine: Engine) -> Outcome:
     group = group_of(case.radiograph.patient_age_years)
     claim = _NO_CLAIM
     if case.alignment is not None:
-        claim = interpret(engine.run(lung_image(case, engine.card.side)[None])[0], engine.card, group)
+        claim = interpret(answer(lung_image(case, engine.card.side), engine), engine.card, group)
     values = {
         "group": group.value,
         "probabilities": {name: round(p, 4) for name, p in claim.probabilities.items()},
@@ -81,6 +82,14 @@ def read(case: Case, engine: Engine) -> Outcome:
         "distance": None if claim.distance is None else round(claim.distance, 4),
     }
     return Outcome(case=case, values=values, remarks=_remarks(case, group, claim))
+
+
+def answer(shown: Pixels, engine: Engine) -> npt.NDArray[np.float32]:
+    """The output for a lung image, shape (side, side), and for its mirror image, on average: shape (C,).
+
+    Either lung may be the diseased one, and training showed both ways.
+    """
+    return np.asarray(engine.run(with_mirror(shown)).mean(0), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from edge.engines.engine import Engine
 from edge.stages.numbers import sigmoid
-from edge.stages.radiograph.geometry import Labels, Matrix, pixel_matrix, squash_labels
+from edge.stages.radiograph.geometry import Labels, Matrix, Pixels, pixel_matrix, squash_labels, with_mirror
 from edge.stages.radiograph.registration import lung_image
 from edge.stages.radiograph.zones import LEFT_ZONES, NUMBERS, RIGHT_ZONES, share_of
 from edge.stages.stage import Alignment, Case, Outcome, Stage
@@ -48,8 +48,13 @@ def read(case: Case, engine: Engine) -> Outcome:
 
 def opacity_maps(case: Case, engine: Engine) -> Maps:
     """Probabilities of ``OUTPUTS`` in the frame of the atlas, float32, shape (3, S, S)."""
-    logits = engine.run(lung_image(case, engine.card.side)[None])[0]
-    return np.asarray(sigmoid(logits), np.float32)
+    return answer(lung_image(case, engine.card.side), engine)
+
+
+def answer(shown: Pixels, engine: Engine) -> Maps:
+    """Probabilities for a lung image, shape (side, side), on average with those for its mirror image."""
+    maps, mirrored = sigmoid(engine.run(with_mirror(shown)))
+    return np.asarray((maps + mirrored[..., ::-1]) / 2, np.float32)
 
 
 def measured(maps: Maps, zones: Labels, limits: Mapping[str, Any]) -> dict[str, Any]:

@@ -156,3 +156,8 @@ def lung_tile(pixels: Pixels, lungs: Labels, matrix: Matrix, side: int) -> Pixel
     inside = laid[shown]
     scaled = 0.5 + (laid - inside.mean()) / (5 * inside.std() + 1e-3)
     return np.where(shown, np.clip(scaled, 0, 1), 0.5).astype(np.float32)
+
+
+def with_mirror(image: Pixels) -> Pixels:
+    """An image, shape (H, W), and its mirror image: float32, shape (2, H, W)."""
+    return np.stack([image, image[:, ::-1]])

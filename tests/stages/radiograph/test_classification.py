@@ -204,6 +204,14 @@ def test_lungs_of_any_size_fit_the_image(shape: tuple[int, int]) -> None:
     assert np.abs(first - second).mean() < 0.05
 
 
+def test_the_mirror_image_is_asked_too_and_both_answers_count() -> None:
+    answers = iter((pneumonia_logits(adult_normal=2), pneumonia_logits(adult_normal=4)))
+    engine = ScriptedEngine(CARD, lambda image: next(answers))
+    shown = np.random.default_rng(1).random((CARD.side, CARD.side), np.float32)
+    assert classification.answer(shown, engine)[PNEUMONIA_OUTPUTS.index("adult_normal")] == 3
+    np.testing.assert_array_equal(engine.seen[0], engine.seen[1][:, ::-1])
+
+
 def test_what_was_not_aligned_has_no_lung_image() -> None:
     with pytest.raises(ValueError, match="aligned"):
         lung_image(first_case(Radiograph(pixels=PIXELS)), 64)

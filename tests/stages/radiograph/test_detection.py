@@ -14,7 +14,7 @@ from edge.stages.radiograph.registration import align
 from edge.stages.stage import Case, Outcome, first_case
 from edge.types import Mask, Radiograph, Zone
 from tests.support import engines
-from tests.support.engines import LUNG_LIMITS, OPACITY_LIMITS, ScriptedEngine, opacity_logits
+from tests.support.engines import LUNG_LIMITS, OPACITY_LIMITS, ScriptedEngine, both_ways, opacity_logits
 
 Maps = npt.NDArray[np.float32]
 SIZE = (400, 300)
@@ -33,7 +33,7 @@ def chest(size: tuple[int, int] = SIZE) -> Case:
 
 def detect(maps: Maps, size: tuple[int, int] = SIZE, **limits: float) -> Outcome:
     card = engines.card("opacity", thresholds=OPACITY_LIMITS | limits)
-    return detection.read(chest(size), ScriptedEngine(card, lambda image: maps))
+    return detection.read(chest(size), ScriptedEngine(card, both_ways(maps)))
 
 
 def test_nothing_opaque_is_nothing_marked() -> None:
@@ -60,7 +60,7 @@ def test_a_mark_stays_inside_the_image() -> None:
     case = replace(chest(), lungs=Mask(labels=labels, names={}), alignment=align(labels, LUNG_LIMITS))
     engine = ScriptedEngine(
         engines.card("opacity", thresholds=OPACITY_LIMITS),
-        lambda image: opacity_logits(opacity=(slice(0, 32), slice(0, 32))),
+        both_ways(opacity_logits(opacity=(slice(0, 32), slice(0, 32)))),
     )
     for mark in detection.read(case, engine).findings:
         points = np.array(mark.contour)
@@ -122,6 +122,14 @@ def test_a_mark_as_json_is_that_of_the_schema() -> None:
     ]
 
 
+def test_the_mirror_image_is_asked_too_and_its_answer_mirrored_back() -> None:
+    card = engines.card("opacity", thresholds=OPACITY_LIMITS)
+    engine = ScriptedEngine(card, both_ways(opacity_logits(opacity=RIGHT_TOP)))
+    maps = detection.answer(np.random.default_rng(1).random((card.side, card.side), np.float32), engine)
+    np.testing.assert_array_equal(engine.seen[0], engine.seen[1][:, ::-1])
+    assert maps[0][RIGHT_TOP].min() > 0.99 and maps[0][:, 16:].max() < 0.01
+
+
 def test_without_aligned_lungs_nothing_is_looked_for() -> None:
     engine = ScriptedEngine(engines.card("opacity", thresholds=OPACITY_LIMITS), lambda image: opacity_logits())
     outcome = detection.read(replace(chest(), alignment=None), engine)
@@ -135,7 +143,7 @@ def test_contours_follow_a_turned_chest() -> None:
     labels = np.asarray(cv2.warpAffine(straight.lungs.labels, matrix, SIZE[::-1], flags=cv2.INTER_NEAREST), np.uint8)
     case = replace(straight, lungs=Mask(labels=labels, names={}), alignment=align(labels, LUNG_LIMITS))
     card = engines.card("opacity", thresholds=OPACITY_LIMITS)
-    (mark,) = detection.read(case, ScriptedEngine(card, lambda image: opacity_logits(opacity=RIGHT_TOP))).findings
+    (mark,) = detection.read(case, ScriptedEngine(card, both_ways(opacity_logits(opacity=RIGHT_TOP)))).findings
     filled = np.zeros(SIZE, np.uint8)
     cv2.fillPoly(filled, [np.rint(np.array(mark.contour)[:, ::-1]).astype(np.int32)], 1)
     assert (labels[filled > 0] == 1).mean() > 0.9
