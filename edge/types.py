@@ -208,6 +208,7 @@ class StageResult:
 
     Attributes
     ----------
+    model_precision : ``int8``, or ``fp32`` where the quantized model did not agree with the exact one.
     values : the stage's part of ``chest-edge/result/1``, JSON-ready.
     findings : what it marked, largest first.
     masks : label images by name, in the coordinates of the source image.
@@ -219,6 +220,7 @@ class StageResult:
     model: str | None = None
     model_version: str | None = None
     model_sha256: str | None = None
+    model_precision: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
     masks: Mapping[str, Mask] = field(default_factory=dict)

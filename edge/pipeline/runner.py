@@ -97,6 +97,7 @@ def _result(
         model=stage.model,
         model_version=card.version if card else None,
         model_sha256=card.sha256 if card else None,
+        model_precision=card.precision if card else None,
         values=outcome.values,
         remarks=outcome.remarks,
         masks=outcome.masks,

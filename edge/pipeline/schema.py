@@ -57,4 +57,5 @@ def _stage(stage: StageResult) -> dict[str, Any]:
         "model": stage.model,
         "model_version": stage.model_version,
         "model_sha256": stage.model_sha256,
+        "model_precision": stage.model_precision,
     }

@@ -17,7 +17,7 @@ from tests.support.studies import put_finished_study, put_quarantined
 
 ALIKE = {
     # Patient data, identifiers and units of the studies below.
-    *("Example, Pat", "P-0042", "A-17", "DX", "01234567", "0123456789abcdef", "–", "‹"),
+    *("Example, Pat", "P-0042", "A-17", "DX", "01234567 INT8", "0123456789abcdef", "–", "‹"),
     *("frontal_gate", "lung_field", "pneumonia", "opacities", "severity"),
     # Codes of the languages and their own names.
     *("EN", "FR", "English", "Français"),

@@ -60,7 +60,7 @@ def report(state: State = State.DONE, *stages: StageResult, **changes: Any) -> d
 
 
 READ = (
-    stage("quality", remarks=(TURNED,), model="gate", model_version="1.0", model_sha256="ab"),
+    stage("quality", remarks=(TURNED,), model="gate", model_version="1.0", model_sha256="ab", model_precision="int8"),
     stage("segmentation", OUTLINES, masks={"lungs": LUNGS}),
     stage("classification", CLAIM),
 )
@@ -98,6 +98,7 @@ def test_a_stage_has_exactly_these_keys() -> None:
         "model": "gate",
         "model_version": "1.0",
         "model_sha256": "ab",
+        "model_precision": "int8",
     }
 
 

@@ -49,7 +49,14 @@ def make_result(decision: str | None, group: str = "adult", **probabilities: flo
 
 def _stage(name: str, status: str, model: str | None) -> dict[str, Any]:
     sha256 = "0123456789abcdef" * 4 if model else None
-    return {"name": name, "status": status, "seconds": 0.1234, "model": model, "model_sha256": sha256}
+    return {
+        "name": name,
+        "status": status,
+        "seconds": 0.1234,
+        "model": model,
+        "model_sha256": sha256,
+        "model_precision": "int8",
+    }
 
 
 @contextmanager

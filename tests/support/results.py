@@ -155,4 +155,5 @@ def _stage(name: str, model: str) -> dict[str, Any]:
         "model": model,
         "model_version": "1",
         "model_sha256": sha256,
+        "model_precision": "int8",
     }

@@ -120,7 +120,7 @@ def test_stages_are_listed_with_time_and_model(box: Settings, client: FlaskClien
 
     assert "Lung fields" in page
     assert "0.12 s" in page
-    assert "<code>01234567</code>" in page
+    assert "<code>01234567 INT8</code>" in page
 
 
 def test_quality_remarks_are_shown_with_their_severity(box: Settings, client: FlaskClient) -> None:
