@@ -155,15 +155,18 @@ def _line(report: dict[str, Any]) -> str:
     if classification and classification["decision"] != "refer":
         probabilities = sorted(classification["probabilities"].items(), key=lambda item: -item[1])
         words += [_DECISIONS[classification["decision"]], ", ".join(_percent(name, p) for name, p in probabilities)]
+        words += [_severity(report["severity"])] if report["severity"] else []
     elif classification:
         words.append("no claim, a doctor must read it")
-    if report["severity"]:
-        words.append("severity {grade}, {percent:.0f}% of the lungs opaque".format(**report["severity"]))
     words += [reason["text"] for reason in report["reasons"]]
     said = {reason["code"] for reason in report["reasons"]}
     words += [r["text"] for r in report["quality"] if r["severity"] == "warn" and r["code"] not in said]
     # A name of a file may hold what a terminal would obey, or what cannot be written at all.
     return "".join(letter if letter.isprintable() else "?" for letter in " | ".join(words))
+
+
+def _severity(severity: dict[str, Any]) -> str:
+    return f"severity {severity['grade']}, {severity['percent']:.0f}% of the lungs opaque"
 
 
 def _percent(name: str, probability: float) -> str:

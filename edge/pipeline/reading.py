@@ -18,10 +18,10 @@ from edge.dicom.image import ParsedImage
 from edge.engines import registry
 from edge.errors import ModelError, UnreadableError
 from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, run
-from edge.stages.radiograph import classification, quality
+from edge.stages.radiograph import classification, quality, segmentation, severity
 from edge.stages.radiograph.classification import REFERRALS
-from edge.stages.stage import Case, first_case
-from edge.types import N_, Decision, Remark, Severity, StageResult, StageStatus, State, StudyResult
+from edge.stages.stage import Case, Stage, first_case
+from edge.types import N_, Decision, Grade, Remark, Severity, StageResult, StageStatus, State, StudyResult
 
 __all__ = ["Engines", "SourceImage", "load_engines", "read_study"]
 
@@ -42,12 +42,20 @@ AGE_STATED = Remark(
     code="age_stated",
     text=N_("The header gives no age; %(years)s years was entered on the page."),
 )
+SEVERITY_DISAGREES = Remark(
+    code="severity_disagrees",
+    text=N_("No pneumonia is seen, yet opacities were measured: the two disagree."),
+    severity=Severity.WARN,
+    advice=N_("Look closely, and let a doctor read the image."),
+)
 UNREADABLE_IMAGES = Remark(
     code="unreadable_images",
     text=N_("%(count)s images of this study could not be read."),
     severity=Severity.WARN,
 )
 
+_COMPARED = (segmentation.STAGE, severity.STAGE)
+"""Stages whose model may not have changed since a prior: its error would be taken for a change."""
 _VITAL = (quality.STAGE.name, classification.STAGE.name)
 """Stages without which there is no result."""
 _MOST_CANDIDATES = 8
@@ -79,6 +87,15 @@ class _Known:
 
     stated_age_years: float | None
     prior: Mapping[str, Any] | None
+
+    def comparable(self, engines: Engines) -> _Known:
+        """The same, with the prior only where it was read by the very models that read now."""
+        models = (self.prior or {}).get("models", {})
+        return (
+            self
+            if all(_sha256(engines, stage) == models.get(stage.name) for stage in _COMPARED)
+            else replace(self, prior=None)
+        )
 
     def case(self, image: ParsedImage) -> Case:
         radiograph = image.radiograph
@@ -112,6 +129,11 @@ def _engine(name: str, settings: Settings, folder: Path | None) -> registry.Engi
         return error
 
 
+def _sha256(engines: Engines, stage: Stage) -> str | None:
+    engine = engines[stage.model]
+    return None if isinstance(engine, ModelError) else engine.card.sha256
+
+
 def read_study(
     images: Iterable[SourceImage],
     engines: Engines,
@@ -133,7 +155,8 @@ def read_study(
     found = _sorted_out(images)
     if not found.newest:
         return _unreadable(found.sources, found.errors[0], study_key)
-    reading = _first_accepted(found.newest, engines, _Known(stated_age_years, prior))
+    known = _Known(stated_age_years, prior).comparable(engines)
+    reading = _first_accepted(found.newest, engines, known)
     stages = reading.stages
     return StudyResult(
         study_key=study_key,
@@ -190,11 +213,20 @@ def _study_remarks(reading: _Reading, readable: int, unreadable: int) -> tuple[R
     stated_age_years = reading.case.radiograph.patient_age_years
     if reading.image.radiograph.patient_age_years is None and stated_age_years is not None:
         remarks.append(replace(AGE_STATED, values={"years": f"{stated_age_years:g}"}))
+    if _disagrees(reading.stages):
+        remarks.append(SEVERITY_DISAGREES)
     if readable > 1 and _state(reading.stages) is not State.NO_RESULT:
         remarks.append(replace(FURTHER_IMAGES, values={"count": str(readable)}))
     if unreadable:
         remarks.append(replace(UNREADABLE_IMAGES, values={"count": str(unreadable)}))
     return tuple(remarks)
+
+
+def _disagrees(stages: tuple[StageResult, ...]) -> bool:
+    """Whether one stage sees nothing and another sees opacities."""
+    is_normal = any(stage.values.get("decision") == Decision.NORMAL.value for stage in stages)
+    grades = {stage.values.get("grade") for stage in stages} - {None, Grade.NONE.value}
+    return is_normal and bool(grades or any(stage.findings for stage in stages))
 
 
 def _state(stages: tuple[StageResult, ...]) -> State:

@@ -46,7 +46,8 @@ class Case:
     heart : uint8 of zeros and ones, shape as ``lungs.labels``; None likewise, or where no heart was plausible.
     alignment : how the lungs lie on the atlas; None before registration and without lungs.
     opacity : float32, shape (3, S, S): what detection saw in the frame of the atlas; None before it.
-    prior : ``severity`` of an earlier result of the same patient, with its ``study_key`` and ``completed_at``.
+    prior : ``severity`` of an earlier result of the same patient, with its ``study_key`` and ``completed_at``;
+        a stage takes it away where this image cannot be compared.
     """
 
     radiograph: Radiograph

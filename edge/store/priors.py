@@ -1,9 +1,10 @@
 """The earlier radiograph that a new one is compared with.
 
 A comparison across patients would be worse than none, and clinics reuse patient numbers:
-birth date and name must agree too wherever both studies give them. "Earlier" goes by the
-order of arrival, since the clock of a box without a network may stand wrong; a study that
-was taken earlier but sent later is therefore not found.
+both studies must give number, name and birth date, all three must agree, and the sexes must
+not contradict each other. A reading that made no claim, or whose image may be mirrored, is
+no prior. "Earlier" goes by the order of arrival, since the clock of a box without a network
+may stand wrong; a study that was taken earlier but sent later is therefore not found.
 """
 
 from __future__ import annotations
@@ -20,24 +21,30 @@ def prior(database: Database, study_id: int) -> dict[str, Any] | None:
     Returns
     -------
     The ``severity`` of that study's newest finished result (``chest-edge/result/1``), with its
-    ``study_key`` and ``completed_at``.
+    ``study_key``, ``completed_at``, and ``models``: the SHA-256 by stage.
     """
     study = database.execute("SELECT * FROM studies WHERE id = ?", (study_id,)).fetchone()
-    if not study["patient_id"].strip():
-        return None
     rows = database.execute(
-        """SELECT studies.*, json_extract(result, '$.severity') AS severity
+        """SELECT studies.*, result
            FROM studies JOIN results ON results.study_id = studies.id AND results.version = studies.version
-           WHERE patient_id = ? AND studies.id < ? AND studies.state = 'done' AND severity IS NOT NULL
+           WHERE patient_id = ? AND studies.id < ? AND studies.state = 'done' AND decision IS NOT 'refer'
+               AND json_extract(result, '$.severity') IS NOT NULL
            ORDER BY studies.id DESC""",
         (study["patient_id"], study_id),
     )
-    return next((_described(row) for row in rows if _is_same_patient(row, study)), None)
+    same = ((row, json.loads(row["result"])) for row in rows if _is_same_patient(row, study))
+    return next((_described(row, result) for row, result in same if not _may_be_mirrored(result)), None)
 
 
 def _is_same_patient(one: Any, other: Any) -> bool:
-    pairs = [(one["birth_date"], other["birth_date"]), (_name(one), _name(other))]
-    return all(not a or not b or a == b for a, b in pairs)
+    names, births = (_name(one), _name(other)), (one["birth_date"], other["birth_date"])
+    known = all((one["patient_id"].strip(), *names, *births))
+    sexes = {one["sex"], other["sex"]} - {""}
+    return bool(known and names[0] == names[1] and births[0] == births[1] and len(sexes) < 2)
+
+
+def _may_be_mirrored(result: Any) -> bool:
+    return any(remark["code"] == "mirrored" for remark in result.get("quality") or ())
 
 
 def _name(row: Any) -> str:
@@ -45,9 +52,10 @@ def _name(row: Any) -> str:
     return " ".join(row["patient_name"].split("=")[0].replace("^", " ").casefold().split())
 
 
-def _described(row: Any) -> dict[str, Any]:
+def _described(row: Any, result: Any) -> dict[str, Any]:
     return {
-        **json.loads(row["severity"]),
+        **result["severity"],
         "study_key": row["study_key"],
         "completed_at": row["completed_at"],
+        "models": {stage["name"]: stage["model_sha256"] for stage in result.get("stages") or ()},
     }

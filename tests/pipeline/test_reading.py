@@ -12,10 +12,9 @@ import pytest
 
 from edge.dicom.image import Header, ParsedImage, UnreadableImageError
 from edge.errors import ModelError, UnreadableError
-from edge.pipeline import reading
 from edge.pipeline.reading import Engines, SourceImage, read_study
 from edge.pipeline.runner import RADIOGRAPH_STAGES
-from edge.types import Radiograph, State, StudyResult
+from edge.types import Radiograph, State, StudyResult, Zone
 from tests.support import engines, inputs
 from tests.support.engines import (
     PNEUMONIA_LIMITS,
@@ -218,16 +217,6 @@ def test_a_stated_age_is_said_with_its_years() -> None:
     assert result.remarks[0].as_json()["text"] == "The header gives no age; 7 years was entered on the page."
 
 
-def test_the_stages_are_handed_the_earlier_severity(monkeypatch: pytest.MonkeyPatch) -> None:
-    handed: list[Any] = []
-    real = reading.run
-    monkeypatch.setattr(reading, "run", lambda case, engines: handed.append(case.prior) or real(case, engines))  # type: ignore[func-returns-value]
-    prior = {"brixia": 4, "study_key": "f" * 32}
-    read_study([image("a")], box(), KEY, prior=prior)
-    read_study([image("a")], box(), KEY)
-    assert handed == [prior, None]
-
-
 def test_the_shown_picture_is_upright_and_small_enough() -> None:
     large = np.tile(CHEST, (5, 5))[:2400, :1800]
     view = read(image("a", large)).view_pixels
@@ -242,3 +231,54 @@ def test_the_shown_picture_is_upright_and_small_enough() -> None:
     turned = read(image("a", np.rot90(ramp).copy()), by=by)
     assert turned.view_pixels is not None and turned.view_pixels.shape == (300, 400)
     assert turned.view_pixels[0].max() < turned.view_pixels[-1].min()
+
+
+OPAQUE = engines.opacity_logits(opacity=(slice(4, 12), slice(4, 12)))
+
+
+def with_opacities(maps: npt.NDArray[np.float32], **outputs: float) -> dict[str, Any]:
+    card = engines.card("opacity", thresholds=engines.OPACITY_LIMITS)
+    return box(**outputs) | {"opacity": ScriptedEngine(card, engines.both_ways(maps))}
+
+
+@pytest.mark.parametrize(
+    ("by", "is_said"),
+    [
+        (with_opacities(OPAQUE), True),
+        (with_opacities(engines.opacity_logits(severity=1.0)), True),
+        (with_opacities(engines.opacity_logits()), False),
+        (with_opacities(OPAQUE, adult_covid19=20.0), False),
+    ],
+    ids=["marked", "scored", "clear", "abnormal anyway"],
+)
+def test_a_normal_image_with_opacities_says_that_the_two_disagree(by: dict[str, Any], is_said: bool) -> None:
+    assert ("severity_disagrees" in codes(read(image("a"), by=by))) is is_said
+
+
+def change_against(prior: dict[str, Any], by: dict[str, Any]) -> Any:
+    result = read_study([image("a")], by, KEY, prior=prior)
+    (severity,) = (stage for stage in result.stages if stage.stage == "severity")
+    return severity.values["change"]
+
+
+def prior_by(models: Engines) -> dict[str, Any]:
+    shas = {"severity": models["opacity"].card.sha256, "segmentation": models["lung_field"].card.sha256}
+    return {"zones": {zone.value: 2.0 for zone in Zone}, "study_key": KEY, "completed_at": "2026-01-01", "models": shas}
+
+
+def test_a_prior_is_compared_with_where_the_same_models_read_it() -> None:
+    by = box()
+    assert change_against(prior_by(by), by)["verdict"] == "better"
+
+
+@pytest.mark.parametrize("stage", ["severity", "segmentation"])
+def test_a_prior_that_another_model_read_is_not_compared_with(stage: str) -> None:
+    by = box()
+    prior = prior_by(by)
+    prior["models"][stage] = "cd" * 32
+    assert change_against(prior, by) is None
+
+
+def test_where_the_box_makes_no_claim_it_makes_none_about_a_change() -> None:
+    by = box(adult_normal=0.1)
+    assert change_against(prior_by(by), by) is None

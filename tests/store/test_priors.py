@@ -32,7 +32,8 @@ def database(box: Settings) -> Iterator[Database]:
 
 
 def finished(box: Settings, severity: dict[str, Any] | None = SEVERITY, **changes: Any) -> str:
-    return put_finished_study(box, {"severity": severity}, **{"patient_name": "Example^Pat", **changes})
+    result = {"severity": severity, "stages": [{"name": "severity", "model_sha256": "ab"}]}
+    return put_finished_study(box, result, **{"patient_name": "Example^Pat", **changes})
 
 
 def prior_of(database: Database, **attributes: Any) -> dict[str, Any] | None:
@@ -49,7 +50,27 @@ def test_the_newest_earlier_severity_comes_with_its_study(box: Settings, databas
     prior = prior_of(database)
     assert prior is not None
     assert prior["completed_at"].startswith("20")
-    assert prior == {**SEVERITY, "study_key": key, "completed_at": prior["completed_at"]}
+    assert prior == {**SEVERITY, "study_key": key, "completed_at": prior["completed_at"], "models": {"severity": "ab"}}
+
+
+def test_a_study_without_number_name_or_birth_date_has_no_prior(box: Settings, database: Database) -> None:
+    for absent in ({"patient_id": ""}, {"patient_name": ""}, {"birth_date": None}):
+        finished(box, **absent)
+        assert prior_of(database, **absent) is None
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"classification": {"decision": "refer"}}, {"quality": [{"code": "mirrored"}]}],
+    ids=["an abstention", "a mirrored image"],
+)
+def test_a_reading_that_cannot_be_compared_is_passed_over(
+    box: Settings, database: Database, part: dict[str, Any]
+) -> None:
+    key = finished(box)
+    put_finished_study(box, {"severity": {"brixia": 1}, **part}, patient_name="Example^Pat")
+    prior = prior_of(database)
+    assert prior is not None and prior["study_key"] == key
 
 
 @pytest.mark.parametrize(
@@ -58,8 +79,11 @@ def test_the_newest_earlier_severity_comes_with_its_study(box: Settings, databas
         {"patient_id": "P-0043"},
         {"birth_date": date(1961, 5, 5)},
         {"patient_name": "Example^Patricia"},
+        {"sex": "M"},
+        {"birth_date": None},
+        {"patient_name": ""},
     ],
-    ids=["number", "birth date", "name"],
+    ids=["number", "birth date", "name", "sex", "no birth date", "no name"],
 )
 def test_another_patient_is_never_compared_with(box: Settings, database: Database, earlier: dict[str, Any]) -> None:
     finished(box, **earlier)
@@ -74,14 +98,13 @@ def test_patients_without_a_number_are_never_taken_for_one(box: Settings, databa
 @pytest.mark.parametrize(
     "earlier",
     [
-        {"birth_date": None},
-        {"patient_name": ""},
+        {"sex": ""},
         {"patient_name": "EXAMPLE^PAT"},
         {"patient_name": "Example^Pat=例^太郎"},
     ],
-    ids=["no birth date", "no name", "capitals", "further group"],
+    ids=["no sex", "capitals", "further group"],
 )
-def test_what_is_unknown_or_only_written_otherwise_is_no_other_patient(
+def test_what_is_only_written_otherwise_is_no_other_patient(
     box: Settings, database: Database, earlier: dict[str, Any]
 ) -> None:
     finished(box, **earlier)

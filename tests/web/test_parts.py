@@ -186,16 +186,6 @@ def test_an_abstention_claims_neither_severity_nor_findings(shown: Any) -> None:
     assert re.search(r'id="findings" aria-pressed="false"', page)
 
 
-def test_a_normal_image_with_marks_says_that_the_two_disagree(shown: Any) -> None:
-    clear = make_severity(grade="none")
-
-    assert 'id="disagree"' in shown(complete_result("normal"))
-    assert 'id="disagree"' in shown(complete_result("normal", findings=[]))
-    assert 'id="disagree"' in shown(complete_result("normal", severity=clear))
-    assert 'id="disagree"' not in shown(complete_result("normal", findings=[], severity=clear))
-    assert 'id="disagree"' not in shown(complete_result("abnormal"))
-
-
 def test_every_stage_is_named(shown: Any) -> None:
     rows = re.findall(r'<th scope="row">([^<]+)</th> <td>Done', shown(complete_result()))
 

@@ -14,7 +14,7 @@ features (Lee 2018), which the network puts out whitened.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +71,7 @@ class _Head:
 def read(case: Case, engine: Engine) -> Outcome:
     """Classify the lungs; without plausible lungs, refer."""
     group = group_of(case.radiograph.patient_age_years)
-    claim = _NO_CLAIM
+    claim = NO_CLAIM
     if case.alignment is not None:
         claim = interpret(answer(lung_image(case, engine.card.side), engine), engine.card, group)
     values = {
@@ -81,7 +81,9 @@ def read(case: Case, engine: Engine) -> Outcome:
         "decision": claim.decision.value,
         "distance": None if claim.distance is None else round(claim.distance, 4),
     }
-    return Outcome(case=case, values=values, remarks=_remarks(case, group, claim))
+    # Where the box makes no claim about an image, it makes none about a change either.
+    kept = replace(case, prior=None) if claim.decision is Decision.REFER else case
+    return Outcome(case=kept, values=values, remarks=_remarks(case, group, claim))
 
 
 def answer(shown: Pixels, engine: Engine) -> npt.NDArray[np.float32]:
@@ -112,7 +114,8 @@ class Claim:
     reason: Remark | None
 
 
-_NO_CLAIM = Claim({}, (), Decision.REFER, None, None)  # the segmentation said why
+NO_CLAIM = Claim({}, (), Decision.REFER, None, None)
+"""Of an image without aligned lungs; an earlier stage said why."""
 
 
 def interpret(logits: npt.NDArray[np.float32], card: ModelCard, group: Group) -> Claim:
@@ -148,7 +151,8 @@ def _reason(
         return ALL_POSSIBLE
     abnormal = 1 - probabilities["normal"]
     is_normal = abnormal < limits["normal_below"] and possible == ("normal",)
-    return None if is_normal or abnormal >= limits["abnormal_from"] else UNDECIDED
+    is_abnormal = abnormal >= limits["abnormal_from"] and possible and "normal" not in possible
+    return None if is_normal or is_abnormal else UNDECIDED
 
 
 def group_of(age_years: float | None) -> Group:

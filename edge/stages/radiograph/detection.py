@@ -87,9 +87,9 @@ def marked(maps: Maps, alignment: Alignment, shape: tuple[int, ...], limits: Map
         mark, and ``least_percent``, its least share of the lung.
     """
     fine = [cv2.resize(plane, (_FINE_SIDE, _FINE_SIDE), interpolation=cv2.INTER_LINEAR) for plane in maps]
-    opaque = (fine[OPACITY] >= limits["opaque_from"]) & (squash_labels(alignment.zones, _FINE_SIDE) > 0)
+    opaque, zones = fine[OPACITY] >= limits["opaque_from"], squash_labels(alignment.zones, _FINE_SIDE)
     found = []
-    for part in _parts(opaque):
+    for part in (part for lung in (RIGHT_ZONES, LEFT_ZONES) for part in _parts(opaque & _within(zones, lung))):
         finding = _finding(part, fine, alignment, shape, limits)
         if finding.peak >= limits["marked_from"] and finding.lung_percent >= limits["least_percent"]:
             found.append(finding)

@@ -139,7 +139,9 @@ def read(case: Case, engine: Engine) -> Outcome:
     if min(rows, columns) < engine.card.side:
         remarks.append(replace(LOW_RESOLUTION, values={"columns": str(columns), "rows": str(rows)}))
     values = {name: None if value is None else round(value, 4) for name, value in measures.items()}
-    return Outcome(case=case, values={**values, "smaller_side_px": min(rows, columns)}, remarks=tuple(remarks))
+    # Right and left of a mirrored image are those of no other.
+    kept = replace(case, prior=None) if MIRRORED in remarks else case
+    return Outcome(case=kept, values={**values, "smaller_side_px": min(rows, columns)}, remarks=tuple(remarks))
 
 
 def _remarks(measures: Measures, limits: Mapping[str, Any]) -> list[Remark]:

@@ -51,7 +51,9 @@ def read(case: Case, engine: Engine) -> Outcome:
     shown = np.where(right > 0, RIGHT, np.where(left > 0, LEFT, HIDDEN * (full > 0))).astype(np.uint8)
     whole = np.asarray(cv2.resize(shown, case.pixels.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
     lungs = Mask(labels=full, names={RIGHT: "right lung", LEFT: "left lung"})
-    cardiothoracic = None if found_heart is None else _cardiothoracic(found_heart, full, case)
+    # A lung that is cut off at its side makes the thorax too narrow.
+    is_whole = not full[:, [0, -1]].any()
+    cardiothoracic = _cardiothoracic(found_heart, full, case) if found_heart is not None and is_whole else None
     return Outcome(
         case=replace(case, lungs=lungs, heart=found_heart),
         values={**_values(organs, case), "plausible": True, "cardiothoracic": cardiothoracic},

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.engines.engine import Engine
-from edge.stages.radiograph.detection import OPACITY, SEVERITY, Maps, measured
+from edge.stages.radiograph.detection import OPACITY, SEVERITY, Maps
 from edge.stages.radiograph.geometry import Labels, squash_labels
-from edge.stages.radiograph.zones import mean_by_zone
+from edge.stages.radiograph.zones import mean_by_zone, share_of
 from edge.stages.stage import Case, Outcome, Stage
 from edge.types import Grade, Zone
 
@@ -33,7 +33,7 @@ def read(case: Case, engine: Engine) -> Outcome:
     limits = engine.card.thresholds
     zones = squash_labels(case.alignment.zones, case.opacity.shape[-1])
     scores = scored(features(case.opacity, zones), limits)
-    percent = measured(case.opacity, zones, limits)["percent"]["both"]
+    percent = round(100 * share_of(case.opacity[OPACITY] >= limits["opaque_from"], zones > 0), 1)
     brixia = round(sum(scores["zones"].values()), 1)
     values = {
         **scores,

@@ -105,9 +105,11 @@ def test_an_undecided_age_takes_half_of_each_head() -> None:
 
 def test_limits_are_mixed_as_the_heads_are() -> None:
     limits = PNEUMONIA_LIMITS | {"child_abnormal_from": 0.4, "adult_abnormal_from": 0.8}
-    limits |= {"child_set_from": 0.3, "adult_set_from": 0.3}
+    limits |= {"child_set_from": 0.4, "adult_set_from": 0.4}
     card = replace(CARD, thresholds=limits)
-    ill = np.array(pneumonia_logits(child_normal=0.6, adult_normal=0.9), np.float32)  # abnormal with about 0.62
+    unlikely = {name: -2.0 for name in PNEUMONIA_OUTPUTS[:9]}
+    likely = {"child_normal": 1.0, "child_viral": 1.4, "adult_normal": 1.0, "adult_covid19": 1.4}
+    ill = np.array(pneumonia_logits(**unlikely | likely), np.float32)  # abnormal with about 0.62
 
     def decision(group: Group, is_child: float) -> Decision:
         logits = ill.copy()
@@ -128,24 +130,37 @@ def test_each_head_has_its_temperature() -> None:
     assert adult["normal"] == pytest.approx(np.exp(4) / (np.exp(4) + 4))
 
 
-def with_normal(p: float) -> float:
-    """The logit that gives the adult class ``normal`` this probability, the others being equal."""
-    return float(np.log(4 * p / (1 - p)))
+def with_normal(p: float) -> dict[str, float]:
+    """Outputs that give the adult class ``normal`` this probability, and tuberculosis all the rest."""
+    unlikely = {f"adult_{name}": -30.0 for name in ("other_pneumonia", "covid19", "other")}
+    return {"adult_normal": float(np.log(p / (1 - p))), **unlikely}
 
 
 @pytest.mark.parametrize(
     ("p_normal", "decision"),
-    [(0.97, Decision.NORMAL), (0.81, Decision.NORMAL), (0.79, Decision.REFER), (0.41, Decision.REFER)]
-    + [(0.39, Decision.ABNORMAL), (0.01, Decision.ABNORMAL)],
+    [(0.97, Decision.NORMAL), (0.85, Decision.NORMAL), (0.79, Decision.REFER), (0.41, Decision.REFER)]
+    + [(0.39, Decision.REFER), (0.17, Decision.REFER), (0.15, Decision.ABNORMAL), (0.01, Decision.ABNORMAL)],
 )
 def test_between_the_limits_the_box_refers(p_normal: float, decision: Decision) -> None:
-    assert claim(adult_normal=with_normal(p_normal)).decision is decision
+    assert claim(**with_normal(p_normal)).decision is decision
 
 
 def test_normal_needs_that_nothing_else_is_possible() -> None:
     doubtful = claim(adult_normal=6, adult_tuberculosis=4.5)  # 0.81 normal, 0.18 tuberculosis
     assert doubtful.possible == ("normal", "tuberculosis")
     assert doubtful.decision is Decision.REFER
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [{"adult_normal": 3.3, "adult_covid19": 4.0}, {"adult_normal": -9.0}],
+    ids=["normal cannot be ruled out", "nothing is likely"],
+)
+def test_abnormal_needs_a_finding_and_that_normal_is_ruled_out(outputs: dict[str, float]) -> None:
+    limits = PNEUMONIA_LIMITS | {"adult_abnormal_from": 0.5, "adult_set_from": 0.26}
+    made = interpret(np.array(pneumonia_logits(**outputs), np.float32), replace(CARD, thresholds=limits), Group.ADULT)
+    assert "normal" in made.possible or not made.possible
+    assert made.decision is Decision.REFER and made.reason is classification.UNDECIDED
 
 
 @pytest.mark.parametrize("outputs", [{"adult_normal": 20.0}, {"adult_tuberculosis": 20.0}, {}])
@@ -160,7 +175,7 @@ def test_without_lungs_the_box_always_refers(outputs: dict[str, float]) -> None:
     [
         (40, {"adult_normal": 20}, []),
         (40, {}, ["all_possible"]),
-        (40, {"adult_normal": with_normal(0.6)}, ["undecided"]),
+        (40, with_normal(0.6), ["undecided"]),
         (40, {"adult_tuberculosis": 20, "embedding_00": 3, "embedding_01": 3.1}, ["far_from_training"]),
         (40, {"adult_tuberculosis": 20, "embedding_00": 3, "embedding_01": -2.9}, []),
         (None, {"adult_normal": 20, "child_normal": 20}, ["age_unknown"]),

@@ -92,6 +92,16 @@ def test_what_lies_outside_of_the_lungs_does_not_count() -> None:
     assert outside.findings == () and outside.values["percent"]["both"] == 0
 
 
+def test_an_opacity_over_both_lungs_is_marked_in_each_even_where_they_touch() -> None:
+    labels = np.zeros(SIZE, np.uint8)
+    labels[80:320, 30:150], labels[80:320, 150:270] = 1, 2
+    case = replace(chest(), lungs=Mask(labels=labels, names={}), alignment=align(labels, LUNG_LIMITS))
+    card = engines.card("opacity", thresholds=OPACITY_LIMITS)
+    maps = opacity_logits(opacity=(slice(10, 20), slice(0, 32)))
+    marks = detection.read(case, ScriptedEngine(card, both_ways(maps))).findings
+    assert sorted(mark.laterality for mark in marks) == ["left", "right"]
+
+
 def test_an_opacity_over_both_lungs_is_marked_in_each() -> None:
     marks = detect(opacity_logits(opacity=(slice(10, 20), slice(0, 32)))).findings
     assert {mark.laterality for mark in marks} == {"right", "left"}

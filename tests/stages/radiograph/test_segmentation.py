@@ -109,6 +109,14 @@ def test_the_cardiothoracic_ratio_is_width_over_width(size: tuple[int, int]) -> 
     assert outcome.case.heart is not None and "heart" in outcome.values["contours"]  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("column", [0, 31])
+def test_a_lung_that_is_cut_off_at_its_side_gives_no_ratio(column: int) -> None:
+    planes = TWO_LUNGS.copy()
+    planes[[0, 3] if column == 0 else [1, 4], 10:20, slice(0, 13) if column == 0 else slice(19, 32)] = 4
+    outcome = outline(planes)
+    assert outcome.values["cardiothoracic"] is None and outcome.case.heart is not None
+
+
 def test_the_heart_is_as_wide_as_its_outermost_points() -> None:
     heart, lungs = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
     heart[10, 8:12], heart[12, 6:9] = 1, 1
