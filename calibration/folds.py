@@ -7,7 +7,6 @@ weights fitted on the other four folds. Written to ``calibration/reports/opacity
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,13 +46,13 @@ def weights(root: Path, checkpoints: Path) -> dict[str, Any]:
         Where a fold has no checkpoint.
     """
     networks = [_network(checkpoints / f"opacity_fold_{fold}.pt") for fold in range(opacity.FOLDS)]
-    brixia = _judged(networks, root, opacity.brixia_scores(root))
-    cohen = _judged(networks, root, cohen_scores(root))
+    brixia = _judged(networks, root, data.brixia_scores(root))
+    cohen = _judged(networks, root, data.cohen_scores(root))
     by_zone, extent, degree = _zone_rows(brixia), _sum_rows(cohen, 0), _sum_rows(cohen, 1)
-    errors = _fitted_elsewhere(*by_zone, MOST_BY_ZONE)
+    predicted = _fitted_elsewhere(*by_zone, MOST_BY_ZONE)
     report = {
         "lesion Dice, five-fold": _lesions(networks, root),
-        "Brixia, five-fold": _brixia(by_zone[1].reshape(-1, len(Zone)), errors.reshape(-1, len(Zone))),
+        "Brixia, five-fold": _brixia(by_zone[1].reshape(-1, len(Zone)), predicted.reshape(-1, len(Zone))),
         "extent 0 to 8, five-fold": _error(extent[1], _fitted_elsewhere(*extent, MOST_EXTENT)),
         "opacity 0 to 6, five-fold": _error(degree[1], _fitted_elsewhere(*degree, MOST_OPACITY)),
     }
@@ -61,17 +60,8 @@ def weights(root: Path, checkpoints: Path) -> dict[str, Any]:
     REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     fitted = {"zone_weights": by_zone, "extent_weights": extent, "opacity_weights": degree}
     found = {name: np.round(_least_squares(rows, true), 4).tolist() for name, (rows, true, _) in fitted.items()}
-    spread = float(np.sqrt(np.mean(np.square((errors - by_zone[1]).reshape(-1, len(Zone)).sum(1)))))
+    spread = float(np.sqrt(np.mean(np.square((predicted - by_zone[1]).reshape(-1, len(Zone)).sum(1)))))
     return found | {"least_change": round(2**0.5 * spread, 1)}
-
-
-def cohen_scores(root: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """Extent and opacity, mean of three readers, by file name without suffix."""
-    lines = (root / "cxr" / "covid_severity_scores.csv").read_text(encoding="utf-8-sig").splitlines()
-    rows = csv.DictReader(line for line in lines if not line.startswith("##"))
-    return {
-        Path(row["filename"]).stem: np.array([row["geographic_mean"], row["opacity_mean"]], np.float32) for row in rows
-    }
 
 
 def _network(path: Path) -> Any:
@@ -94,10 +84,9 @@ def _maps(network: Any, picture: lungs.Picture) -> tuple[Maps, Labels]:
 
 
 def _judged(networks: list[Any], root: Path, scores: dict[str, npt.NDArray[np.float32]]) -> list[_Judged]:
-    patients = data.cohen_patients(root)
     found = []
     for stem, picture in opacity.collection(root, set(scores)):
-        fold = opacity.fold_of(patients.get(stem, opacity.family(stem)))
+        fold = opacity.fold_of(data.collection_patient(root, stem))
         found.append(_Judged(fold, features(*_maps(networks[fold], picture)), scores[stem].astype(np.float64)))
     return found
 

@@ -36,8 +36,8 @@ IMAGES = (
     ("nih.zip", "nih/00005288_011.jpg", "NIH, pneumonia, opacity confirmed"),
     ("cohen.zip", "cohen/40779_2020_233_Fig2_HTML-a.jpg", "Cohen, COVID-19"),
     ("cohen.zip", "cohen/all14238-fig-0002-m-e.jpg", "Cohen, COVID-19, supine"),
-    ("unseen_hospitals.zip", "unseen/cohen_012.jpg", "Cohen, no finding"),
-    ("unseen_hospitals.zip", "unseen/cohen_026.jpg", "Cohen, bacterial pneumonia"),
+    ("unseen_hospitals.zip", "unseen/cohen_007.jpg", "Cohen, no finding"),
+    ("unseen_hospitals.zip", "unseen/cohen_033.jpg", "Cohen, bacterial pneumonia"),
     ("unseen_hospitals.zip", "unseen/hannover_035.jpg", "Hannover, COVID-19"),
     ("unseen_hospitals.zip", "unseen/hannover_075.jpg", "Hannover, COVID-19"),
 )
@@ -135,7 +135,7 @@ def _finding(shown: Colour, finding: Mapping[str, Any], scale: float) -> None:
     colour = _FINDINGS[finding["code"]]
     _outline(shown, finding["contour"], scale, colour)
     row, column = (round(v * scale) for v in finding["box_px"][:2])
-    _write(shown, f"{finding['probability']:.2f}", (column, max(10, row - 3)), colour, 0.38)
+    _write(shown, f"{finding['confidence']:.2f}", (column, max(10, row - 3)), colour, 0.38)
 
 
 def _zones(

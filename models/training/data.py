@@ -2,13 +2,18 @@
 
 The layout is that of ``cxr/`` in the data directory: ``manifest.csv`` (archive, file,
 source, label, patient, age_group, view, split, mask, note) beside zip archives of
-8-bit JPEG and PNG. Splits are by patient; rows of split ``external`` are never trained on.
+8-bit JPEG and PNG. Splits are by patient; rows of split ``external`` never teach a classifier.
+Severity scores and lesion masks are of Cohen's collection, which is external: whatever learns
+from them says so, and its patients leave the external figures (``lesion_patients``,
+``severity_patients``).
 """
 
 from __future__ import annotations
 
 import csv
+import re
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -104,18 +109,66 @@ def lesion_patients(root: Path) -> frozenset[str]:
     return frozenset(r.patient for r in manifest(root) if r.archive == "cohen.zip" and Path(r.file).stem in stems)
 
 
+def cohen_scores(root: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Extent and opacity (Cohen 2020), mean of three readers, by file name without suffix."""
+    lines = (root / "cxr" / "covid_severity_scores.csv").read_text(encoding="utf-8-sig").splitlines()
+    rows = csv.DictReader(line for line in lines if not line.startswith("##"))
+    return {
+        Path(row["filename"]).stem: np.array([row["geographic_mean"], row["opacity_mean"]], np.float32) for row in rows
+    }
+
+
+def brixia_scores(root: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Scores of the six zones in the order of ``Zone``, mean of both readers, by file name without suffix.
+
+    Brixia's A, B, C are the patient's right lung from above, D, E, F the left one.
+    """
+    with (root / "cxr" / "brixia_scores.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    readers = {Path(r["filename"]).stem: [[float(r[f"{who}-{z}"]) for z in "ABCDEF"] for who in "SJ"] for r in rows}
+    return {stem: np.mean(both, axis=0, dtype=np.float32) for stem, both in readers.items()}
+
+
 def severity_patients(root: Path) -> frozenset[str]:
     """Patients of cohen.zip whose severity was scored: the opacity model has seen them."""
-    lines = (root / "cxr" / "covid_severity_scores.csv").read_text(encoding="utf-8-sig").splitlines()
-    scored = [line for line in lines if not line.startswith("##")]
-    scored += (root / "cxr" / "brixia_scores.csv").read_text(encoding="utf-8-sig").splitlines()
-    stems = {Path(line.split(",")[0]).stem for line in scored}
-    return frozenset(r.patient for r in manifest(root) if r.archive == "cohen.zip" and Path(r.file).stem in stems)
+    scored = cohen_scores(root).keys() | brixia_scores(root).keys()
+    return frozenset(r.patient for r in manifest(root) if r.archive == "cohen.zip" and Path(r.file).stem in scored)
 
 
-def cohen_patients(root: Path) -> dict[str, str]:
-    """Patients of the images of Cohen's collection, by file name without its suffix."""
+def collection_patient(root: Path, stem: str) -> str:
+    """The patient of an image of Cohen's collection by its file name without suffix.
+
+    Images of lesion.zip that are in no other archive under their name may be so under another
+    one; the rest are grouped by what stands before the first number of their name, so that no
+    patient falls into two groups.
+    """
+    return _cohen_patients(root).get(stem) or lesion_twins(root).get(stem) or re.split(r"-(?:day)?\d", stem)[0]
+
+
+@cache
+def _cohen_patients(root: Path) -> Mapping[str, str]:
     return {Path(r.file).stem: r.patient for r in manifest(root) if r.source == "Cohen"}
+
+
+@cache
+def lesion_twins(root: Path) -> Mapping[str, str]:
+    """Patients of images of lesion.zip, by name without suffix, whose copy lies in unseen_hospitals.zip."""
+    rows = [r for r in manifest(root) if r.archive == "unseen_hospitals.zip" and r.source == "Cohen"]
+    seen = [(r.patient, _thumbnail(pixels(root, r))) for r in rows]
+    found = {}
+    for row in table(root, "lesion_manifest.csv"):
+        shown = _thumbnail(image(root, "cxr/lesion.zip", row["file"]))
+        likeness, patient = max((float(np.corrcoef(shown, other)[0, 1]), name) for name, other in seen)
+        if likeness > _SAME_IMAGE:
+            found[Path(row["file"]).stem] = patient
+    return found
+
+
+_SAME_IMAGE = 0.995
+
+
+def _thumbnail(grey: Grey) -> npt.NDArray[np.float64]:
+    return np.asarray(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA), np.float64).ravel()
 
 
 def box_corners(box: dict[str, str]) -> tuple[float, float, float, float]:

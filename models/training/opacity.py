@@ -18,7 +18,6 @@ all of them to ship. The encoder starts from the classifier, which never saw the
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -93,7 +92,6 @@ def fold_of(patient: str) -> int:
 
 def lesion_samples(root: Path) -> Iterator[Sample]:
     """Images with outlined lesions."""
-    patients = data.cohen_patients(root)
     rows = data.lesion_rows(root, of_known_patients=True) + data.lesion_rows(root, of_known_patients=False)
     images = ((f"lesion.zip/{row['file']}", data.image(root, "cxr/lesion.zip", row["file"])) for row in rows)
     for row, picture in zip(rows, lungs.pictures(images), strict=True):
@@ -105,12 +103,7 @@ def lesion_samples(root: Path) -> Iterator[Sample]:
                 (opaque * OPAQUE + solid * CONSOLIDATED).astype(np.uint8), picture.alignment.matrix, _ATLAS_SIDE
             )
             stem = Path(row["file"]).stem
-            yield Sample(picture, patients.get(stem, family(stem)), "lesion", stem, target)
-
-
-def family(stem: str) -> str:
-    """What the images of one unknown patient share: names of a figure or of a case differ in their last part."""
-    return stem.rsplit("-", 1)[0]
+            yield Sample(picture, data.collection_patient(root, stem), "lesion", stem, target)
 
 
 def box_samples(root: Path, split: str) -> Iterator[tuple[Sample, data.Row]]:
@@ -138,10 +131,10 @@ def normal_samples(root: Path, split: str, every: int) -> Iterator[Sample]:
 
 def scored_samples(root: Path) -> Iterator[Sample]:
     """Images with Brixia scores, the mean of both readers, of cohen.zip and lesion.zip."""
-    patients, scores = data.cohen_patients(root), brixia_scores(root)
+    scores = data.brixia_scores(root)
     nothing = np.zeros((_ATLAS_SIDE, _ATLAS_SIDE), np.uint8)
     for stem, picture in collection(root, set(scores)):
-        yield Sample(picture, patients.get(stem, family(stem)), "brixia", stem, nothing, scores[stem])
+        yield Sample(picture, data.collection_patient(root, stem), "brixia", stem, nothing, scores[stem])
 
 
 def collection(root: Path, stems: set[str]) -> Iterator[tuple[str, lungs.Picture]]:
@@ -153,17 +146,6 @@ def collection(root: Path, stems: set[str]) -> Iterator[tuple[str, lungs.Picture
     for stem, picture in zip(places, lungs.pictures(images), strict=True):
         if picture is not None:
             yield stem, picture
-
-
-def brixia_scores(root: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """Scores of the six zones in the order of ``Zone``, mean of both readers, by file name without suffix.
-
-    Brixia's A, B, C are the patient's right lung from above, D, E, F the left one.
-    """
-    with (root / "cxr" / "brixia_scores.csv").open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    readers = {Path(r["filename"]).stem: [[float(r[f"{who}-{z}"]) for z in "ABCDEF"] for who in "SJ"] for r in rows}
-    return {stem: np.mean(both, axis=0, dtype=np.float32) for stem, both in readers.items()}
 
 
 def load(root: Path, without_fold: int | None) -> list[Sample]:

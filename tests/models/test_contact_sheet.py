@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.types import Finding, Zone
 from models.evaluation import contact_sheet, readings
 from models.evaluation.contact_sheet import caption, drawn
+from models.training import data
 from tests.support.public_data import ROOT, needs_public_data
 
 SIDE = contact_sheet._SIDE_PX
@@ -52,12 +54,16 @@ def test_a_smaller_view_is_drawn_on_at_the_same_places() -> None:
 def test_the_lines_of_the_ratio_the_findings_and_the_heart_are_drawn() -> None:
     ratio = {"ratio": 0.48, "heart_line": [[60, 42], [60, 58]], "thorax_line": [[70, 10], [70, 90]]}
     heart = [[[45.0, 45.0], [45.0, 55.0], [55.0, 55.0], [55.0, 45.0]]]
-    finding = {
-        "code": "consolidation",
-        "probability": 0.8,
-        "box_px": [30, 20, 40, 30],
-        "contour": [[30.0, 20.0], [30.0, 30.0], [40.0, 30.0], [40.0, 20.0]],
-    }
+    finding = Finding(
+        code="consolidation",
+        confidence=0.8,
+        peak=0.9,
+        box_px=(30, 20, 40, 30),
+        contour=((30.0, 20.0), (30.0, 30.0), (40.0, 30.0), (40.0, 20.0)),
+        laterality="right",
+        zone=Zone.RIGHT_UPPER,
+        lung_percent=9.0,
+    ).as_json()
     parts = segmentation(cardiothoracic=ratio)
     parts["contours"] = {**parts["contours"], "heart": heart}
     shown = drawn(VIEW, result(segmentation=parts, findings=[finding]))
@@ -95,3 +101,4 @@ def test_the_ten_images_are_external_of_several_sources_and_of_patients_not_trai
     rows = [evaluated[archive, member] for archive, member, _ in contact_sheet.IMAGES]
     assert len({row.source for row in rows}) == 3
     assert len(rows) == len({row.patient for row in rows}) == 10
+    assert not {row.patient for row in rows} & set(data.lesion_twins(ROOT).values())
