@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration import fit
+from calibration.fit import Origin
 from calibration.gate import Answers
 from edge.engines.engine import Engine
 from edge.stages.numbers import sigmoid, softmax
@@ -28,9 +29,9 @@ _FRONTALS, _TURNED = 600, 60
 _SLICES = 60
 
 
-def pneumonia(root: Path, engine: Engine) -> Answers:
+def pneumonia(origin: Origin, engine: Engine) -> Answers:
     """Each class of each head against the others of its group, and the decision."""
-    samples = pneumonia_recipe.load(root, ("val",))
+    samples = pneumonia_recipe.load(origin.root, ("val",), origin.left_out)
     logits = fit.pneumonia_outputs(engine, samples)
     claims = [_claim(output, engine, sample) for output, sample in zip(logits, samples, strict=True)]
     scores: dict[str, tuple[Numbers, Flags]] = {}
@@ -57,10 +58,10 @@ def _against_others(claims: list[tuple[Claim, tuple[str, ...]]], name: str) -> t
     return np.array([p for p, _ in told]), np.array([is_it for _, is_it in told], bool)
 
 
-def opacity(root: Path, engine: Engine) -> Answers:
+def opacity(origin: Origin, engine: Engine) -> Answers:
     """Every pixel of normal validation images and boxed training images, and whether anything is marked."""
-    normal = [s.picture for s in opacity_recipe.normal_samples(root, "val", every=4)]
-    boxed = [sample.picture for sample, _ in opacity_recipe.box_samples(root, "train")]
+    normal = [s.picture for s in opacity_recipe.normal_samples(origin.root, "val", every=4)]
+    boxed = [sample.picture for sample, _ in opacity_recipe.box_samples(origin.root, "train")]
     limits = engine.card.thresholds
     maps = [fit.opacity_maps(engine, picture) for picture in normal + boxed]
     marks = [
@@ -76,13 +77,13 @@ def opacity(root: Path, engine: Engine) -> Answers:
     )
 
 
-def frontal_gate(root: Path, engine: Engine) -> Answers:
+def frontal_gate(origin: Origin, engine: Engine) -> Answers:
     """View, turn and inversion.
 
     Frontal radiographs are validation images. Of laterals and other images there are only those
     for training and those for the final figures; the former serve here.
     """
-    asked = _gate_images(root)
+    asked = _gate_images(origin.root)
     logits = engine.run(np.stack([tile(data.to_unit(image), engine.card.side) for image, _, _ in asked]))
     views, turns = (np.stack([softmax(row[part]) for row in logits]) for part in (slice(0, 3), slice(3, 7)))
     view, turn = np.array([v for _, v, _ in asked]), np.array([t for _, _, t in asked])
@@ -118,13 +119,13 @@ def _gate_decision(image: data.Grey, engine: Engine) -> tuple[bool, int, bool]:
     return is_refused, outcome.case.turned_deg, quality.INVERTED.code in codes
 
 
-def lung_field(root: Path, engine: Engine) -> Answers:
+def lung_field(origin: Origin, engine: Engine) -> Answers:
     """Overlap of the lungs with validation masks by source, every pixel, and whether lungs are plausible."""
-    rows = [r for r in data.manifest(root) if r.split == "val" and r.mask and not r.is_lateral]
+    rows = [r for r in data.manifest(origin.root) if r.split == "val" and r.mask and not r.is_lateral]
     dice: dict[str, list[float]] = {}
     for row in rows:
-        dice.setdefault(f"lungs, {row.source}", []).append(lung_dice(root, row, engine))
-    images = [data.to_unit(data.pixels(root, row)) for row in rows]
+        dice.setdefault(f"lungs, {row.source}", []).append(lung_dice(origin.root, row, engine))
+    images = [data.to_unit(data.pixels(origin.root, row)) for row in rows]
     return Answers(
         decisions=[_is_plausible(image, engine) for image in images],
         dice=dice,

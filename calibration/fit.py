@@ -5,21 +5,23 @@ Splits are by patient; no test image and no external hospital is looked at here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from calibration import atlas, folds, positioning
+from calibration import atlas, positioning
 from edge.engines.engine import Engine, ModelCard
 from edge.engines.registry import load
 from edge.stages.numbers import softmax
 from edge.stages.radiograph import detection, severity
 from edge.stages.radiograph.classification import answer, embedding
 from edge.stages.radiograph.geometry import lung_tile, squash_labels, tile
+from models.evaluation.opacity import FOLDS_FILE
 from models.training import data, lungs, opacity, pneumonia
 
 Numbers = npt.NDArray[np.float64]
@@ -34,32 +36,48 @@ _COVERAGE = 0.90
 """Share of validation images whose true class a prediction set has to contain."""
 
 
-def lung_field(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a model comes from.
+
+    Attributes
+    ----------
+    root : directory of the data.
+    folder : where the model is shipped to.
+    left_out : sources that it was not trained on, and so is not calibrated on either.
+    """
+
+    root: Path
+    folder: Path
+    left_out: tuple[str, ...] = ()
+
+
+def lung_field(origin: Origin, card: ModelCard) -> dict[str, Any]:
     """Plausibility limits of the lungs, wider than anything seen in training masks, the atlas, and positioning."""
     plausible = {"least_area": 0.02, "most_area": 0.75, "most_ratio": 4.0}
     engine = load(replace(card, thresholds=plausible), threads=2)
-    return {**plausible, **atlas.build(root, engine), **positioning.limits(root, engine)}
+    return {**plausible, **atlas.build(origin.root, engine), **positioning.limits(origin.root, engine)}
 
 
-def frontal_gate(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
+def frontal_gate(origin: Origin, card: ModelCard) -> dict[str, Any]:
     """The limit that 99.5 % of validation radiographs of the worst source pass, at least one half."""
     engine = load(card, threads=2)
-    rows = [r for r in data.manifest(root) if r.split == "val" and not r.is_lateral]
+    rows = [r for r in data.manifest(origin.root) if r.split == "val" and not r.is_lateral]
     frontal: dict[str, list[float]] = {}
     for row in rows:
-        shown = tile(data.to_unit(data.pixels(root, row)), card.side)
+        shown = tile(data.to_unit(data.pixels(origin.root, row)), card.side)
         frontal.setdefault(row.source, []).append(float(softmax(engine.run(shown[None])[0, :3])[0]))
     passed = min(float(np.quantile(values, 0.005)) for values in frontal.values())
     return {"frontal": round(float(np.clip(passed, 0.5, 0.9)), 3), "turned": 0.9, "inverted": 0.9}
 
 
-def opacity_limits(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
+def opacity_limits(origin: Origin, card: ModelCard) -> dict[str, Any]:
     """Weights of the scores from the folds, and limits that normal validation images keep to."""
     limits = {"opaque_from": 0.5, "consolidated_from": 0.5, "least_percent": 1.5, "marked_from": 0.0}
-    limits |= folds.weights(root, checkpoints)
+    limits |= json.loads((origin.folder / "opacity" / FOLDS_FILE).read_text(encoding="utf-8"))["weights"]
     engine = load(card, threads=2)
     surest, sums = [], []
-    for sample in opacity.normal_samples(root, "val", every=2):
+    for sample in opacity.normal_samples(origin.root, "val", every=2):
         picture, maps = sample.picture, opacity_maps(engine, sample.picture)
         zones = squash_labels(picture.alignment.zones, maps.shape[-1])
         marks = detection.marked(maps, picture.alignment, picture.pixels.shape, limits)
@@ -89,9 +107,9 @@ def pneumonia_outputs(engine: Engine, samples: Iterable[pneumonia.Sample]) -> np
     return np.stack([answer(shown, engine) for shown in tiles])
 
 
-def pneumonia_thresholds(root: Path, card: ModelCard, checkpoints: Path) -> dict[str, Any]:
+def pneumonia_thresholds(origin: Origin, card: ModelCard) -> dict[str, Any]:
     """Temperature, decision limits and conformal quantile of each head, and the greatest distance."""
-    samples = pneumonia.load(root, ("val",))
+    samples = pneumonia.load(origin.root, ("val",), origin.left_out)
     outputs = pneumonia_outputs(load(card, threads=2), samples)
     split = len(pneumonia.CHILD)
     found: dict[str, Any] = {"most_distance": _most_distance(outputs, samples, card)}

@@ -2,11 +2,15 @@
 
 Severity and lesion masks exist for patients of one collection only, so both the figures
 and the weights that turn maps into scores come from here. A score's figure is made with
-weights fitted on the other four folds. Written to ``calibration/reports/opacity_folds.json``.
+weights fitted on the other four folds. Both are written to ``models/opacity/folds.json``,
+where ``calibration.ship`` and ``models.evaluation`` find them:
+
+    python -m calibration.folds --data ../shared/data
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +20,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge.engines.registry import default_folder
 from edge.stages.radiograph.detection import CONSOLIDATION, OPACITY, Maps
 from edge.stages.radiograph.geometry import Labels, lung_tile, squash_labels, with_mirror
 from edge.stages.radiograph.severity import MOST_BY_ZONE, MOST_EXTENT, MOST_OPACITY, features
 from edge.types import Zone
-from models.evaluation.opacity import REPORT
+from models.evaluation.opacity import FOLDS_FILE
 from models.training import data, lungs, opacity
 from models.training.backbone import MEAN, STD
 
@@ -37,8 +42,8 @@ class _Judged:
     true: Numbers
 
 
-def weights(root: Path, checkpoints: Path) -> dict[str, Any]:
-    """Weights of the scores, fitted on all folds; writes the report of what they reach out of fold.
+def measured(root: Path, checkpoints: Path) -> dict[str, Any]:
+    """``figures`` out of fold, and the ``weights`` of the scores, fitted on all folds.
 
     Raises
     ------
@@ -50,18 +55,16 @@ def weights(root: Path, checkpoints: Path) -> dict[str, Any]:
     cohen = _judged(networks, root, data.cohen_scores(root))
     by_zone, extent, degree = _zone_rows(brixia), _sum_rows(cohen, 0), _sum_rows(cohen, 1)
     predicted = _fitted_elsewhere(*by_zone, MOST_BY_ZONE)
-    report = {
+    figures = {
         "lesion Dice, five-fold": _lesions(networks, root),
         "Brixia, five-fold": _brixia(by_zone[1].reshape(-1, len(Zone)), predicted.reshape(-1, len(Zone))),
         "extent 0 to 8, five-fold": _error(extent[1], _fitted_elsewhere(*extent, MOST_EXTENT)),
         "opacity 0 to 6, five-fold": _error(degree[1], _fitted_elsewhere(*degree, MOST_OPACITY)),
     }
-    REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     fitted = {"zone_weights": by_zone, "extent_weights": extent, "opacity_weights": degree}
     found = {name: np.round(_least_squares(rows, true), 4).tolist() for name, (rows, true, _) in fitted.items()}
     spread = float(np.sqrt(np.mean(np.square((predicted - by_zone[1]).reshape(-1, len(Zone)).sum(1)))))
-    return found | {"least_change": round(2**0.5 * spread, 1)}
+    return {"figures": figures, "weights": found | {"least_change": round(2**0.5 * spread, 1)}}
 
 
 def _network(path: Path) -> Any:
@@ -146,3 +149,17 @@ def _lesions(networks: list[Any], root: Path) -> dict[str, Any]:
 def _planes() -> Iterator[tuple[str, int, int]]:
     yield "opacity", OPACITY, opacity.OPAQUE
     yield "consolidation", CONSOLIDATION, opacity.CONSOLIDATED
+
+
+def main() -> None:
+    """Measure the folds and write what comes of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoints", type=Path, default=Path("build/training"))
+    given = parser.parse_args()
+    text = json.dumps(measured(given.data, given.checkpoints), indent=1)
+    (default_folder() / "opacity" / FOLDS_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

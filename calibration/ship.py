@@ -23,8 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration import answers, correction, fit, gate, quantize, sensitivity
+from calibration.fit import Origin
 from edge.engines.engine import Engine, ModelCard
 from edge.engines.registry import default_folder, load
+from models.evaluation.precision import reports
 from models.training import frontal_gate, lung_field, opacity, pneumonia
 from models.training.backbone import MEAN, STD
 
@@ -50,14 +52,14 @@ class Shipment:
     ----------
     recipe : module of ``models.training`` with ``Config``, ``OUTPUTS``, ``network`` and ``calibration_tiles``,
         and ``finish`` where something is added to the trained network.
-    thresholds : limits from the data, the model's card and the folder of checkpoints.
+    thresholds : its limits, from validation images.
     answers : what the release gate asks of it.
     """
 
     version: str
     recipe: ModuleType
-    thresholds: Callable[[Path, ModelCard, Path], dict[str, Any]]
-    answers: Callable[[Path, Engine], gate.Answers]
+    thresholds: Callable[[Origin, ModelCard], dict[str, Any]]
+    answers: Callable[[Origin, Engine], gate.Answers]
 
 
 SHIPMENTS = {
@@ -70,11 +72,10 @@ SHIPMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class _Making:
-    """A model on its way: the exact file and what it is calibrated on."""
+    """A model on its way: the exact file, the one that is tried, and what it is calibrated on."""
 
     name: str
-    root: Path
-    checkpoint: Path
+    origin: Origin
     exact: Path
     target: Path
     tiles: list[npt.NDArray[np.float32]]
@@ -84,36 +85,45 @@ class _Making:
         return SHIPMENTS[self.name]
 
 
-def ship(name: str, root: Path, checkpoint: Path, folder: Path) -> ModelCard:
+def ship(name: str, checkpoint: Path, origin: Origin) -> ModelCard:
     """Write ``<folder>/<name>/model.onnx``, its registry entry and the report of the release gate.
 
-    The exported FP32 network is left as ``<name>.onnx`` beside the checkpoint, or in ``folder``
-    where that is not the box's own, for ``python -m models.evaluation --exact``.
+    The exported FP32 network is left as ``<name>.onnx`` beside the checkpoint, or in the folder
+    where that is not the box's own, for ``python -m models.evaluation --exact``. What is tried
+    lies beside it: the folder holds a model that the registry knows at every moment.
     """
+    folder, recipe = origin.folder, SHIPMENTS[name].recipe
     beside = checkpoint.parent if folder == default_folder() else folder
     making = _Making(
         name=name,
-        root=root,
-        checkpoint=checkpoint,
-        exact=_export(SHIPMENTS[name].recipe, root, checkpoint, beside / f"{name}.onnx"),
-        target=folder / name / "model.onnx",
-        tiles=SHIPMENTS[name].recipe.calibration_tiles(root, _CALIBRATION_IMAGES),
+        origin=origin,
+        exact=_export(recipe, checkpoint, origin, beside / f"{name}.onnx"),
+        target=beside / f"{name}.int8.onnx",
+        tiles=recipe.calibration_tiles(origin.root, _CALIBRATION_IMAGES, **_leaving_out(origin)),
     )
-    making.target.parent.mkdir(parents=True, exist_ok=True)
     card, tried = _gated(making)
+    path = folder / name / "model.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(card.path, path)
+    card = replace(card, path=path)
     _register(folder, card)
     _report(folder, card, tried)
     return card
 
 
-def _export(recipe: ModuleType, root: Path, checkpoint: Path, path: Path) -> Path:
+def _leaving_out(origin: Origin) -> dict[str, Any]:
+    """The argument of a recipe that can leave sources out."""
+    return {"left_out": origin.left_out} if origin.left_out else {}
+
+
+def _export(recipe: ModuleType, checkpoint: Path, origin: Origin, path: Path) -> Path:
     import torch
 
     config = recipe.Config()
     network = recipe.network(config)
     network.load_state_dict(torch.load(checkpoint, weights_only=True))
     if hasattr(recipe, "finish"):
-        network = recipe.finish(network, root)
+        network = recipe.finish(network, origin.root, **_leaving_out(origin))
     quantize.export(network, config.side, path)
     return path
 
@@ -143,7 +153,7 @@ def _attempted(
         correction.correct_biases(making.exact, making.target, normalised[:: _CALIBRATION_IMAGES // _CORRECTION_IMAGES])
     card = _with_thresholds(making, _card(making, making.target, "int8"))
     exact = replace(_card(making, making.exact, "fp32"), thresholds=card.thresholds)
-    said = [making.shipment.answers(making.root, load(c, threads=2)) for c in (exact, card)]
+    said = [making.shipment.answers(making.origin, load(c, threads=2)) for c in (exact, card)]
     return card, gate.compare(*said), kept
 
 
@@ -163,7 +173,7 @@ def _harmful(making: _Making) -> list[str]:
 
 
 def _with_thresholds(making: _Making, card: ModelCard) -> ModelCard:
-    return replace(card, thresholds=making.shipment.thresholds(making.root, card, making.checkpoint.parent))
+    return replace(card, thresholds=making.shipment.thresholds(making.origin, card))
 
 
 def _card(making: _Making, path: Path, precision: str) -> ModelCard:
@@ -182,11 +192,10 @@ def _card(making: _Making, path: Path, precision: str) -> ModelCard:
 
 
 def _report(folder: Path, card: ModelCard, tried: list[dict[str, Any]]) -> None:
-    """Write what the gate found: beside this module for the box's own models."""
-    reports = Path(__file__).parent / "reports" if folder == default_folder() else folder / "reports"
-    reports.mkdir(exist_ok=True)
+    where = reports(folder)
+    where.mkdir(exist_ok=True)
     report = {"sha256": card.sha256, "precision": card.precision, "attempts": tried}
-    (reports / f"{card.name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (where / f"{card.name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def _register(folder: Path, card: ModelCard) -> None:
@@ -221,9 +230,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, help="default: build/training/<name>.pt")
     parser.add_argument("--models", type=Path, help="folder of another registry.toml")
+    parser.add_argument("--leave-out", nargs="*", default=(), metavar="SOURCE", help="sources it was not trained on")
     given = parser.parse_args()
     checkpoint = given.checkpoint or Path("build/training") / f"{given.name}.pt"
-    card = ship(given.name, given.data, checkpoint, given.models or default_folder())
+    origin = Origin(given.data, given.models or default_folder(), tuple(given.leave_out))
+    card = ship(given.name, checkpoint, origin)
     load(card, threads=1)
 
 

@@ -2,8 +2,8 @@
 
 Writes ``models/evaluation/report.json`` and ``curves.json``, the table of figures in each
 model's card, the plots in ``docs/figures`` and the section of figures in the README.
-With ``--models DIR`` it evaluates the models registered there and writes their report
-there, which is how the figures of a model trained without a hospital are made.
+With ``--models DIR`` it evaluates the models registered there and writes their report there.
+Models that were trained without a hospital are measured by ``models.evaluation.without``.
 ``--exact DIR`` adds the networks in FP32, from ``DIR/<name>.onnx`` as ``calibration.ship``
 leaves them. ``--every N`` reads one image of N and writes to ``build/evaluation`` alone.
 
@@ -36,12 +36,12 @@ from models.evaluation import (
     readme,
     shortcuts,
     truth,
+    without,
 )
 from models.evaluation.figures import Figures
 from models.evaluation.readings import Reading
 
 _SAMPLE_FOLDER = Path("build/evaluation")
-_WITHOUT_NIH_RSNA = "report_without_nih_rsna.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ MEASURES: Mapping[str, Callable[[Evaluated], Figures]] = {
     "pneumonia": _pneumonia,
     "frontal_gate": lambda e: frontal_gate.evaluate(e.root, e.engines["frontal_gate"], e.readings),
     "lung_field": _lung_field,
-    "opacity": lambda e: opacity.evaluate(e.root, e.readings),
+    "opacity": lambda e: opacity.evaluate(e.root, e.engines["opacity"], e.readings),
     "cost": lambda e: cost.evaluate(e.engines),
 }
 """What measures each part of the report; a model's own part becomes the table in its card."""
@@ -82,7 +82,9 @@ def evaluate(root: Path, folder: Path | None, every: int, exact: Path | None) ->
     if exact is not None:
         again = list(readings.read(root, rows, readings.exact(engines, exact)))
         report["fp32"] = precision.evaluate(read, again)
-    report["precision"] = {name: precision.released(engine.card) for name, engine in sorted(engines.items())}
+    report["precision"] = {
+        name: precision.released(engine.card, folder or default_folder()) for name, engine in sorted(engines.items())
+    }
     return report, pneumonia.curves(read)
 
 
@@ -114,8 +116,7 @@ def main() -> None:
     given = parser.parse_args()
     report, curves = evaluate(given.data, given.models, given.every, given.exact)
     home = default_folder() / "evaluation"
-    without = json.loads((home / _WITHOUT_NIH_RSNA).read_text(encoding="utf-8"))
-    report["goals"] = goals.table({**report, goals.WITHOUT_NIH_RSNA: without["pneumonia"]})
+    report["goals"] = goals.table({**report, **without.kept()})
     write(report, curves, _SAMPLE_FOLDER if given.every > 1 else given.models or home)
     if given.models is None and given.every == 1:
         publish(report, curves, default_folder())

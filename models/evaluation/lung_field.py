@@ -13,16 +13,17 @@ from edge.engines.engine import Engine
 from edge.stages.radiograph.geometry import tile
 from edge.stages.radiograph.segmentation import cardiothoracic_ratio, outlines
 from models.evaluation.figures import Figures, summary
-from models.training import data, lung_field
+from models.training import data
 
 Mask = npt.NDArray[np.bool_]
 
 _FIELD, _FULL = ("right_field", "left_field"), ("right_full", "left_full")
+COHEN, JSRT = "lung Dice, Cohen (held-out patients)", "lung Dice, JSRT (test)"
 _V7_SOURCES = ("Kermany", "Cohen")
 
 
 def evaluate(root: Path, engine: Engine) -> Figures:
-    """Dice by source: tests inside, Cohen and lesion masks outside (never trained on)."""
+    """Dice by source; of Cohen and of lesion.zip, whose images taught in part, of patients who did not."""
     used = data.lesion_patients(root)
     rows = [r for r in data.manifest(root) if r.mask and not r.is_lateral and r.split not in ("train", "val")]
     rows = [r for r in rows if r.patient not in used]
@@ -32,13 +33,13 @@ def evaluate(root: Path, engine: Engine) -> Figures:
     for row in rows:
         planes = planes_of(engine, data.pixels(root, row))
         true = data.mask(root, row)
-        where = f"{row.source} ({'external' if row.source == 'Cohen' else 'test'})"
+        where = f"{row.source} ({'held-out patients' if row.source == 'Cohen' else 'test'})"
         lungs.setdefault(where, []).append(_lung_dice(planes, true, row))
         if row.source == "JSRT":
             hearts.append(dice(planes["heart"], true == 3))
             ratios.append(_ratio_error(planes, true == 3, np.isin(true, (1, 2))))
     lesions = list(_lesions(root, engine))
-    lungs["lesion.zip (external)"] = [dice(_union(planes, _FULL), true) for planes, true, _ in lesions]
+    lungs["lesion.zip (held-out patients)"] = [dice(_union(planes, _FULL), true) for planes, true, _ in lesions]
     outside = [_ratio_error(planes, heart, true) for planes, true, heart in lesions]
     figures = {f"lung Dice, {name}": summary(values) for name, values in sorted(lungs.items())}
     return {
@@ -46,7 +47,7 @@ def evaluate(root: Path, engine: Engine) -> Figures:
         "lung Dice, masks of V7 against those of lesion.zip, same images": summary(_annotators(root)),
         "heart Dice, JSRT (test)": summary(hearts),
         "cardiothoracic ratio error, JSRT (test)": summary(ratios),
-        "cardiothoracic ratio error, lesion.zip (external, against the cardiomediastinum)": summary(outside),
+        "cardiothoracic ratio error, lesion.zip (held-out patients, against the cardiomediastinum)": summary(outside),
     }
 
 
@@ -87,7 +88,7 @@ def planes_of(engine: Engine, grey: data.Grey) -> dict[str, Mask]:
     logits = engine.run(tile(data.to_unit(grey), engine.card.side)[None])[0]
     return {
         name: plane.astype(bool)
-        for name, plane in zip(lung_field.OUTPUTS, outlines(logits, (grey.shape[0], grey.shape[1])), strict=True)
+        for name, plane in zip(engine.card.outputs, outlines(logits, (grey.shape[0], grey.shape[1])), strict=True)
     }
 
 

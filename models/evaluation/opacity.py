@@ -1,8 +1,8 @@
 """Where the detection marks opacities, against radiologists' boxes on images of no training.
 
 The boxes are of NIH images of the split ``external``. The hospital is that of some training
-boxes: "same hospital". Five-fold figures of lesions and severity are copied from
-``calibration/reports/opacity_folds.json``: the shipped model has seen those patients.
+boxes: "same hospital". Five-fold figures of lesions and severity are copied from the file beside the
+model that ``calibration.folds`` wrote: the shipped model has seen those patients.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-import calibration
+from edge.engines.engine import Engine
 from edge.types import Finding
 from models.evaluation.figures import Figures, auc_with_interval, share
 from models.evaluation.readings import Reading
 from models.training import data
 
 Corners = tuple[float, float, float, float]
-REPORT = Path(calibration.__file__).parent / "reports" / "opacity_folds.json"
+FOLDS_FILE = "folds.json"
 FOUND = "boxed images, a mark's centre inside a box (NIH external, same hospital)"
+BOXES_FOUND = "boxes that hold a mark's centre (NIH external, same hospital)"
 FALSE_MARKS = "marks a normal image (all external)"
 _OPACITIES = ("lung_opacity", "Pneumonia", "Infiltrate")
 
 
-def evaluate(root: Path, readings: Sequence[Reading]) -> Figures:
+def evaluate(root: Path, engine: Engine, readings: Sequence[Reading]) -> Figures:
     """Localisation on boxed images, marks on normal ones, and what severity tells apart."""
     read = [r for r in readings if r.severity is not None]
     boxes = boxes_by_file(root)
@@ -38,11 +39,11 @@ def evaluate(root: Path, readings: Sequence[Reading]) -> Figures:
     boxed_found = [hits(r, boxes[r.row.file]) for r in boxed]
     return {
         FOUND: share([any(h) for h in boxed_found]),
-        "boxes that hold a mark's centre (NIH external, same hospital)": share([h for hit in boxed_found for h in hit]),
+        BOXES_FOUND: share([h for hit in boxed_found for h in hit]),
         FALSE_MARKS: _marks(outside),
         **{f"marks a normal image ({name})": _marks(group) for name, group in sorted(_by_source(normal).items())},
         "opaque percent, boxed against normal (NIH external)": _percent_auc(boxed, nih),
-        **json.loads(REPORT.read_text(encoding="utf-8")),
+        **json.loads((engine.card.path.parent / FOLDS_FILE).read_text(encoding="utf-8"))["figures"],
     }
 
 

@@ -1,13 +1,14 @@
 """What the classifier tells apart, how sure it may be of it, and for whom; external hospitals first.
 
 Claims are those of the shipped model through the box's own stages, with the age group
-given as a DICOM header gives it. Images that the gate refused carry no claim and are
-counted apart.
+given as a DICOM header gives it. Images that the gate refused are counted apart, by the gate's
+figures. Those whose lungs were not found carry no probability, but the box refers them:
+they count wherever decisions are counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from edge.stages.radiograph.classification import Claim
 from edge.types import Decision
 from models.evaluation import truth
 from models.evaluation.figures import Figures, Flags, Numbers, auc_with_interval, roc, share
-from models.evaluation.questions import QUESTIONS, Answered, Question, abnormal, answer, is_covid, is_unseen
+from models.evaluation.questions import QUESTIONS, Answered, abnormal, answer, is_covid, is_unseen
 from models.evaluation.readings import Reading
 from models.evaluation.reliability import (
     area_under_risk,
@@ -39,16 +40,18 @@ def evaluate(readings: Sequence[Reading], strata: Sequence[Mapping[str, str]]) -
     ----------
     strata : what is known of the patient and view of each reading (``truth.strata``).
     """
-    read = [r for r in readings if r.is_claimed]
+    accepted = [r for r in readings if r.accepted]
+    read = [r for r in accepted if r.is_claimed]
     known = [stratum for r, stratum in zip(readings, strata, strict=True) if r.is_claimed]
     return {
         **_questions(read),
-        **_limits(read),
+        **_limits(accepted),
         **_calibration(read),
         **_coverage(read),
-        **_abstention(read),
+        **_abstention(accepted),
         **_by_stratum(read, known),
-        **_decisions(read),
+        **_decisions(accepted),
+        "accepted images without lungs, referred": share([not r.is_claimed for r in accepted]),
     }
 
 
@@ -61,12 +64,6 @@ def curves(readings: Sequence[Reading]) -> dict[str, Any]:
         "reliability": {name: reliability(*_probabilities(pool)) for name, pool in pools.items()},
         "risk_coverage": {name: _thinned(*risk_coverage(*_confidences(pool))) for name, pool in pools.items()},
     }
-
-
-def auc_figures(read: Sequence[Reading], questions: Iterable[Question] = QUESTIONS) -> Figures:
-    """AUC by question, with intervals over patients; questions without both classes are left out."""
-    asked = ((q.name, answer(q, read)) for q in questions)
-    return {name: _auc(a) for name, a in asked if _has_both(a.positive)}
 
 
 def _questions(read: Sequence[Reading]) -> Figures:
@@ -128,12 +125,13 @@ def _abstention(read: Sequence[Reading]) -> Figures:
 
 def _risk(pool: Sequence[Reading]) -> dict[str, Any]:
     """Errors (normal against abnormal at one half) by coverage, and where the box itself stands."""
-    coverage, risk = risk_coverage(*_confidences(pool))
+    scored = [r for r in pool if r.is_claimed]
+    coverage, risk = risk_coverage(*_confidences(scored))
     decided = [r for r in pool if _claim(r).decision is not Decision.REFER]
     wrong = [(_claim(r).decision is Decision.ABNORMAL) != truth.is_abnormal(r.row) for r in decided]
     by_coverage = {f"risk_at_{c:.0%}": round(float(np.interp(c, coverage, risk)), 3) for c in _COVERAGES}
     return {
-        "area": round(area_under_risk(*_confidences(pool)), 4),
+        "area": round(area_under_risk(*_confidences(scored)), 4),
         **by_coverage,
         "box_answers": round(len(decided) / len(pool), 3),
         "box_risk": round(float(np.mean(wrong)), 3) if decided else None,

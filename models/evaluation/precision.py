@@ -16,14 +16,19 @@ from models.evaluation.questions import QUESTIONS, answer
 from models.evaluation.readings import Reading
 
 
-def released(card: ModelCard, reports: Path | None = None) -> dict[str, str]:
+def reports(models: Path) -> Path:
+    """Where the release gate reports on the models of a folder: on the box's own beside ``calibration.gate``."""
+    return models.parent / "calibration" / "reports" if models == default_folder() else models / "reports"
+
+
+def released(card: ModelCard, models: Path) -> dict[str, str]:
     """The precision of a shipped file and what the release gate (``calibration.gate``) found of this very file.
 
     Parameters
     ----------
-    reports : folder of the gate's reports; None for those of the shipped models.
+    models : folder of the registry that names it.
     """
-    path = (reports or default_folder().parent / "calibration" / "reports") / f"{card.name}.json"
+    path = reports(models) / f"{card.name}.json"
     report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"sha256": None}
     if report["sha256"] != card.sha256:
         return {"precision": card.precision, "gate": "no report of this file"}

@@ -92,6 +92,10 @@ def _covid19_if_abnormal(claim: Claim) -> float:
     return claim.probabilities["covid19"] / max(1e-9, abnormal(claim))
 
 
+def _tuberculosis(claim: Claim) -> float:
+    return claim.probabilities.get("tuberculosis", 0.0)
+
+
 def _viral(claim: Claim) -> float:
     return claim.probabilities["viral"] / max(1e-9, claim.probabilities["viral"] + claim.probabilities["bacterial"])
 
@@ -131,6 +135,12 @@ QUESTIONS = (
         _viral,
     ),
     Question("Shenzhen test, tuberculosis against normal", _is_test("Shenzhen"), is_abnormal, abnormal),
+    Question(
+        "Shenzhen test, tuberculosis against normal, by the probability of tuberculosis alone",
+        _is_test("Shenzhen"),
+        is_abnormal,
+        _tuberculosis,
+    ),
     Question(
         "COVID-19 against normal across sources (rewards the shortcut)",
         _is_test("CRD-COVID", "CRD-RSNA"),

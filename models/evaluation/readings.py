@@ -33,8 +33,8 @@ class Reading:
     Attributes
     ----------
     accepted : whether the gate let it pass.
-    known, unknown : the claim with the age group given, and without it.
-    logits : output of the classifier, shape (C,). All None where not accepted, or where no lungs were found.
+    known, unknown : the claim with the age group given, and without it; None where not accepted.
+    logits : output of the classifier, shape (C,); None also where no lungs were found: the box then refers.
     findings, severity : of detection and severity; nothing in the same cases.
     size_px : (height, width) of the image.
     """
@@ -51,7 +51,7 @@ class Reading:
     @property
     def is_claimed(self) -> bool:
         """Whether the classifier spoke: the gate let the image pass, and lungs were found."""
-        return self.known is not None
+        return self.logits is not None
 
 
 def engines(folder: Path | None = None, settings: Settings | None = None) -> dict[str, Engine]:
@@ -125,8 +125,10 @@ def _looked_at(pixels: Pixels, by: Mapping[str, Engine]) -> tuple[Case, Sequence
 
 def _reading(row: data.Row, pixels: Pixels, by: Mapping[str, Engine]) -> Reading:
     looked = _looked_at(pixels, by)
-    if looked is None or looked[0].alignment is None:
-        return Reading(row=row, accepted=looked is not None)
+    if looked is None:
+        return Reading(row=row, accepted=False)
+    if looked[0].alignment is None:
+        return Reading(row=row, accepted=True, known=classification.NO_CLAIM, unknown=classification.NO_CLAIM)
     case, results = looked
     engine = by["pneumonia"]
     logits = classification.answer(lung_image(case, engine.card.side), engine)

@@ -61,6 +61,11 @@ def parse_arguments(description: str | None) -> tuple[Path, Path, tuple[str, ...
     return given.data, given.out, tuple(given.leave_out)
 
 
+def named(name: str, left_out: tuple[str, ...]) -> str:
+    """The name of a model, with the sources that it is not trained on."""
+    return f"{name}_without_{'_'.join(left_out)}" if left_out else name
+
+
 def train(recipe: Recipe, task: Task, model: nn.Module, out: Path) -> None:
     """Train a model and keep ``<out>/<name>.pt`` and ``<name>.log``, both renewed as it goes."""
     out.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from edge.stages.radiograph.geometry import tile
 from models.training import augment, data
 from models.training.backbone import MEAN, STD, UNet
-from models.training.loop import Recipe, parse_arguments, train
+from models.training.loop import Recipe, named, parse_arguments, train
 
 RIGHT_FIELD, LEFT_FIELD, HEART, RIGHT_FULL, LEFT_FULL = range(5)
 OUTPUTS = ("right_field", "left_field", "heart", "right_full", "left_full")
@@ -66,7 +66,7 @@ class Sample:
     source: str
 
 
-def load(root: Path, side: int) -> list[Sample]:
+def load(root: Path, side: int, left_out: tuple[str, ...] = ()) -> list[Sample]:
     """Every training image that has a mask, squashed to (side, side).
 
     Of lesion.zip only images whose patient is known are used, so that these patients can be
@@ -75,7 +75,7 @@ def load(root: Path, side: int) -> list[Sample]:
     rows = [r for r in data.manifest(root) if r.mask and r.split == "train" and not r.is_lateral]
     made = [_from_manifest(root, row, side) for row in rows]
     made += [_from_lesion(root, row, side) for row in data.lesion_rows(root, of_known_patients=True)]
-    return [sample for sample in made if sample is not None]
+    return [sample for sample in made if sample is not None and sample.source not in left_out]
 
 
 def _from_manifest(root: Path, row: data.Row, side: int) -> Sample | None:
@@ -202,13 +202,15 @@ def loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 class Task:
     """Examples and loss for the training loop."""
 
-    def __init__(self, config: Config, root: Path) -> None:
-        self.samples = load(root, config.side)
+    def __init__(self, config: Config, root: Path, left_out: tuple[str, ...] = ()) -> None:
+        self.samples = load(root, config.side, left_out)
         self.by_source = _indices([s.source for s in self.samples])
+        shares = np.array([_DRAWN[source] for source in self.by_source])
+        self.shares = shares / shares.sum()
 
     def example(self, rng: augment.Rng) -> tuple[Tensor, ...]:
         """A random augmented example, its source drawn as ``_DRAWN`` says."""
-        source = str(rng.choice(list(_DRAWN), p=list(_DRAWN.values())))
+        source = str(rng.choice(list(self.by_source), p=self.shares))
         return augmented(rng, self.samples[rng.choice(self.by_source[source])])
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
@@ -221,19 +223,19 @@ def _indices(names: list[str]) -> dict[str, npt.NDArray[np.int64]]:
     return {name: np.flatnonzero(np.array(names) == name) for name in sorted(set(names))}
 
 
-def calibration_tiles(root: Path, count: int) -> list[augment.Image]:
+def calibration_tiles(root: Path, count: int, left_out: tuple[str, ...] = ()) -> list[augment.Image]:
     """Training images as the engine gets them, an equal share from each source."""
-    samples = load(root, Config().side)
+    samples = load(root, Config().side, left_out)
     by_source = _indices([s.source for s in samples])
     share = count // len(by_source)
     return [samples[i].image for where in by_source.values() for i in where[:: max(1, len(where) // share)][:share]]
 
 
 def main() -> None:
-    """Train and write the checkpoint."""
-    root, out, _ = parse_arguments(__doc__)
-    config = Config()
-    train(config, Task(config, root), network(config), out)
+    """Train and write the checkpoint; ``--leave-out`` makes a model to measure on a source that it has not seen."""
+    root, out, left_out = parse_arguments(__doc__)
+    config = Config(name=named("lung_field", left_out))
+    train(config, Task(config, root, left_out), network(config), out)
 
 
 if __name__ == "__main__":

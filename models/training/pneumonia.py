@@ -33,7 +33,7 @@ from edge.stages.radiograph.geometry import lung_tile
 from models.training import augment, data, lungs
 from models.training.augment import Image, Rng
 from models.training.backbone import MEAN, STD, Classifier
-from models.training.loop import Recipe, parse_arguments, train
+from models.training.loop import Recipe, named, parse_arguments, train
 
 CHILD = ("normal", "bacterial", "viral", "covid19")
 ADULT = ("normal", "other_pneumonia", "covid19", "tuberculosis", "other")
@@ -107,12 +107,12 @@ class Shipped(nn.Module):
         return torch.cat([self.out(features), self.white(features)], 1)
 
 
-def finish(classifier: Classifier, root: Path) -> Shipped:
+def finish(classifier: Classifier, root: Path, left_out: tuple[str, ...] = ()) -> Shipped:
     """Add the whitening of the features of training images: their ``_FEATURES`` first principal components."""
     side = Config().side
     tiles = [
         lung_tile(data.to_unit(s.picture.pixels), s.picture.lungs, s.picture.alignment.matrix, side)
-        for s in load(root, ("train",), every=6)
+        for s in load(root, ("train",), left_out, every=6)
     ]
     with torch.no_grad():
         images = torch.from_numpy((np.stack(tiles)[:, None] - MEAN) / STD).float()
@@ -255,17 +255,16 @@ def allowed_entropy(logits: Tensor, allowed: Tensor, smoothing: float = 0.03) ->
     return torch.where(taught, (1 - smoothing) * entropy + smoothing * even, even)
 
 
-def calibration_tiles(root: Path, count: int) -> list[Image]:
+def calibration_tiles(root: Path, count: int, left_out: tuple[str, ...] = ()) -> list[Image]:
     """Augmented training images as the engine gets them."""
-    task, rng = Task(Config(), root, every=30), np.random.default_rng(1)
+    task, rng = Task(Config(sources_left_out=left_out), root, every=30), np.random.default_rng(1)
     return [task.example(rng)[0][0].numpy() for _ in range(count)]
 
 
 def main() -> None:
     """Train and write the checkpoint; ``--leave-out`` makes the model that external figures need."""
     root, out, left_out = parse_arguments(__doc__)
-    name = "_without_".join(["pneumonia", "_".join(left_out)]) if left_out else "pneumonia"
-    config = Config(name=name, sources_left_out=left_out)
+    config = Config(name=named("pneumonia", left_out), sources_left_out=left_out)
     train(config, Task(config, root), network(config), out)
 
 

@@ -67,7 +67,10 @@ def test_the_section_is_replaced_and_the_words_stay(tmp_path: Path) -> None:
 def test_the_gate_speaks_for_the_very_file(
     tmp_path: Path, attempts: list[dict[str, object]], sha256: str, gate: str
 ) -> None:
-    (tmp_path / "lung_field.json").write_text(json.dumps({"sha256": sha256, "attempts": attempts}), encoding="utf-8")
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    report = {"sha256": sha256, "attempts": attempts}
+    (folder / "lung_field.json").write_text(json.dumps(report), encoding="utf-8")
     assert precision.released(engines.card("lung_field"), tmp_path) == {"precision": "int8", "gate": gate}
 
 
