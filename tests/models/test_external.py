@@ -9,18 +9,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import cv2
 import numpy as np
 import pytest
 
 from edge.engines.engine import Engine
 from edge.stages.radiograph import quality
-from edge.stages.radiograph.geometry import tile
-from edge.stages.radiograph.segmentation import outlines
 from edge.stages.stage import first_case
 from edge.types import Radiograph, Severity
 from models.evaluation import readings
 from models.evaluation.figures import auc
+from models.evaluation.lung_field import lung_dice
 from models.training import data, outsiders
 from tests.support.public_data import ROOT, needs_public_data
 
@@ -84,18 +82,7 @@ def test_turned_radiographs_of_other_hospitals_are_set_upright(
 def test_lungs_of_another_hospital_are_outlined(engines: dict[str, Engine], external: list[data.Row]) -> None:
     engine = engines["lung_field"]
     rows = sample([row for row in external if row.source == "Cohen" and row.mask], 20)
-    assert np.mean([dice(row, engine) for row in rows]) >= 0.88
-
-
-def dice(row: data.Row, engine: Engine) -> float:
-    """Overlap of the full lungs with the mask, twice their intersection over their sum (Dice 1945)."""
-    grey, true = data.pixels(ROOT, row), np.isin(data.mask(ROOT, row), (1, 2, 4))
-    logits = engine.run(tile(data.to_unit(grey), engine.card.side)[None])[0]
-    planes = dict(zip(engine.card.outputs, outlines(logits, grey.shape), strict=True))
-    found = planes["right_full"] | planes["left_full"]
-    if found.shape != true.shape:
-        found = np.asarray(cv2.resize(found, true.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
-    return float(2 * (found.astype(bool) & true).sum() / (found.astype(bool).sum() + true.sum()))
+    assert np.mean([lung_dice(ROOT, row, engine) for row in rows]) >= 0.88
 
 
 def test_pneumonia_is_told_from_normal_on_images_not_trained_on(
@@ -111,8 +98,8 @@ def test_pneumonia_is_told_from_normal_on_images_not_trained_on(
 
 
 def made(rows: list[data.Row], engines: dict[str, Engine]) -> Iterator[readings.Reading]:
-    """Readings of the rows that the gate let pass."""
-    return (reading for reading in readings.read(ROOT, rows, engines) if reading.accepted)
+    """Readings of the rows about which the classifier spoke."""
+    return (reading for reading in readings.read(ROOT, rows, engines) if reading.is_claimed)
 
 
 def test_a_real_leg_is_no_chest_and_a_real_chest_is_one(engines: dict[str, Engine]) -> None:
