@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from edge.engines.engine import Engine, ModelCard
 from edge.stages.radiograph import classification
-from edge.stages.radiograph.geometry import WORKING_SIDE, Labels, Pixels, lung_hull, squash_labels
+from edge.stages.radiograph.geometry import WORKING_SIDE, Labels, Pixels, lung_hulls, squash_labels
 from edge.stages.radiograph.registration import lung_image
 from edge.stages.stage import Case
 from edge.types import Group
@@ -89,7 +89,7 @@ def hulls_of(case: Case) -> Labels:
     if case.lungs is None:
         raise ValueError("expected a case with lungs, got one without")
     lungs = squash_labels(case.lungs.labels, WORKING_SIDE)
-    hulls = np.max([lung_hull((lungs == label).astype(np.uint8)) for label in (1, 2)], axis=0)
+    hulls = lung_hulls(lungs)
     # A pixel that the classifier only sees mixed with its neighbours is filled as well.
     wider = cv2.dilate(hulls, np.ones((3, 3), np.uint8)).astype(np.float32)
     return np.asarray(cv2.resize(wider, case.pixels.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0, np.uint8)

@@ -218,7 +218,15 @@ def _unit(levels: npt.ArrayLike | None) -> Image:
     return np.asarray(levels, np.float32) / np.float32(255)
 
 
+def _scatter(rng: Rng, image: Image) -> Image:
+    """A wide haze, as scattered rays and soft tissue leave on portable images."""
+    coarse = rng.uniform(0, 1, (int(rng.integers(2, 4)),) * 2).astype(np.float32)
+    haze = cv2.resize(coarse, image.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.asarray(image + rng.uniform(0.03, 0.18) * haze * (1 - image), np.float32)
+
+
 _CHANGES = (
+    (_scatter, 0.35),
     (_local_contrast, 0.4),
     (_gamma, 0.7),
     (_contrast, 0.5),

@@ -114,31 +114,34 @@ def warp_labels(labels: Labels, matrix: Matrix, side: int) -> Labels:
     return np.asarray(cv2.warpAffine(labels, by, (side, side), flags=cv2.INTER_NEAREST), np.uint8)
 
 
-def lung_hull(lungs: Labels) -> Labels:
-    """The convex hull of both lungs and what lies between them, widened by ``HULL_MARGIN``.
+def lung_hulls(lungs: Labels) -> Labels:
+    """The convex hull of each lung, widened by ``HULL_MARGIN``.
 
     A hull keeps what a segmentation leaves out, such as a consolidated lower lobe.
 
     Parameters
     ----------
-    lungs : uint8, shape (H, W), not empty.
+    lungs : uint8, shape (H, W), not empty; each nonzero value is one lung.
 
     Returns
     -------
     uint8, shape (H, W), of zeros and ones.
     """
-    hull = np.zeros_like(lungs)
-    cv2.fillConvexPoly(hull, cv2.convexHull(cv2.findNonZero(lungs)), 1)
+    hulls = np.zeros_like(lungs)
+    for label in np.unique(lungs[lungs > 0]):
+        points = cv2.findNonZero((lungs == label).astype(np.uint8))
+        cv2.fillConvexPoly(hulls, cv2.convexHull(points), 1)
     reach = 2 * round(HULL_MARGIN * lungs.shape[0]) + 1
-    return np.asarray(cv2.dilate(hull, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))), np.uint8)
+    return np.asarray(cv2.dilate(hulls, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))), np.uint8)
 
 
 def lung_tile(pixels: Pixels, lungs: Labels, matrix: Matrix, side: int) -> Pixels:
     """What classifier and detector see: the lungs alone, laid on the atlas.
 
-    Everything outside the hull of the lungs is grey, and grey values are scaled by mean
-    and deviation inside it, so that borders, marks, arms, exposure and zoom, by which a
-    network can recognise a hospital, are gone.
+    Everything outside the hulls of the lungs is grey, and grey values are scaled by mean
+    and deviation inside them, so that borders, marks, arms, exposure and zoom, by which a
+    network can recognise a hospital, are gone, and with the heart most of what tells an AP
+    from a PA view: in public data a view goes with a label.
 
     Parameters
     ----------
@@ -152,7 +155,7 @@ def lung_tile(pixels: Pixels, lungs: Labels, matrix: Matrix, side: int) -> Pixel
     """
     by = pixel_matrix(matrix, pixels.shape, side)
     laid = cv2.warpAffine(pixels, by, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    shown = warp_labels(lung_hull(lungs), matrix, side) > 0
+    shown = warp_labels(lung_hulls(lungs), matrix, side) > 0
     inside = laid[shown]
     scaled = 0.5 + (laid - inside.mean()) / (5 * inside.std() + 1e-3)
     return np.where(shown, np.clip(scaled, 0, 1), 0.5).astype(np.float32)
