@@ -35,6 +35,11 @@ IMPLAUSIBLE_LUNGS = Remark(
     advice=N_("Check that the whole chest is on the image and well exposed, and repeat."),
 )
 
+AP_VIEW = Remark(
+    code="ap_view",
+    text=N_("A view from front to back (AP): the heart looks wider than it is, and so does its ratio to the thorax."),
+)
+
 
 def read(case: Case, engine: Engine) -> Outcome:
     """Outline lungs and heart; implausible ones are said and not handed on."""
@@ -57,6 +62,7 @@ def read(case: Case, engine: Engine) -> Outcome:
     return Outcome(
         case=replace(case, lungs=lungs, heart=found_heart),
         values={**_values(organs, case), "plausible": True, "cardiothoracic": cardiothoracic},
+        remarks=(AP_VIEW,) if cardiothoracic and case.radiograph.view == "AP" else (),
         masks={"lungs": Mask(labels=case.to_source(whole), names=NAMES)},
     )
 

@@ -117,6 +117,14 @@ def test_a_lung_that_is_cut_off_at_its_side_gives_no_ratio(column: int) -> None:
     assert outcome.values["cardiothoracic"] is None and outcome.case.heart is not None
 
 
+@pytest.mark.parametrize(("view", "codes"), [("AP", ["ap_view"]), ("PA", []), (None, [])])
+def test_a_ratio_of_an_ap_view_is_said_to_be_too_large(view: str | None, codes: list[str]) -> None:
+    card = engines.card("lung_field", thresholds=engines.LUNG_LIMITS)
+    case = first_case(Radiograph(pixels=np.zeros((300, 300), np.float32), view=view))
+    outcome = segmentation.read(case, ScriptedEngine(card, lambda image: TWO_LUNGS))
+    assert [remark.code for remark in outcome.remarks] == codes
+
+
 def test_the_heart_is_as_wide_as_its_outermost_points() -> None:
     heart, lungs = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
     heart[10, 8:12], heart[12, 6:9] = 1, 1
