@@ -76,18 +76,20 @@ def opacity_limits(origin: Origin, card: ModelCard) -> dict[str, Any]:
     limits = {"opaque_from": 0.5, "consolidated_from": 0.5, "least_percent": 1.5, "marked_from": 0.0}
     limits |= json.loads((origin.folder / "opacity" / FOLDS_FILE).read_text(encoding="utf-8"))["weights"]
     engine = load(card, threads=2)
-    surest, sums = [], []
+    surest, sums, shares = [], [], []
     for sample in opacity.normal_samples(origin.root, "val", every=2):
         picture, maps = sample.picture, opacity_maps(engine, sample.picture)
         zones = squash_labels(picture.alignment.zones, maps.shape[-1])
         marks = detection.marked(maps, picture.alignment, picture.pixels.shape, limits)
         surest.append([mark.peak for mark in marks])
+        shares.append(detection.measured(maps, zones, limits)["percent"]["both"])
         sums.append(sum(severity.scored(severity.features(maps, zones), limits)["zones"].values()))
     allowed = int(_FALSE_MARKS * len(surest))
     peaks = sorted((peak for image in surest for peak in image), reverse=True)
     marked_from = peaks[allowed] if len(peaks) > allowed else limits["opaque_from"]
     return limits | {
         "marked_from": round(float(marked_from), 4),
+        "clear_below_percent": round(float(np.quantile(shares, _SPECIFICITY)), 1),
         "none_below": round(float(np.quantile(sums, _SPECIFICITY)), 1),
     }
 

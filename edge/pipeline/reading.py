@@ -21,7 +21,7 @@ from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, run
 from edge.stages.radiograph import classification, quality, segmentation, severity
 from edge.stages.radiograph.classification import REFERRALS
 from edge.stages.stage import Case, Stage, first_case
-from edge.types import N_, Decision, Grade, Remark, Severity, StageResult, StageStatus, State, StudyResult
+from edge.types import N_, Decision, Remark, Severity, StageResult, StageStatus, State, StudyResult
 
 __all__ = ["Engines", "SourceImage", "load_engines", "read_study"]
 
@@ -41,12 +41,6 @@ FURTHER_IMAGES = Remark(
 AGE_STATED = Remark(
     code="age_stated",
     text=N_("The header gives no age; %(years)s years was entered on the page."),
-)
-SEVERITY_DISAGREES = Remark(
-    code="severity_disagrees",
-    text=N_("No pneumonia is seen, yet opacities were measured: the two disagree."),
-    severity=Severity.WARN,
-    advice=N_("Look closely, and let a doctor read the image."),
 )
 UNREADABLE_IMAGES = Remark(
     code="unreadable_images",
@@ -213,20 +207,11 @@ def _study_remarks(reading: _Reading, readable: int, unreadable: int) -> tuple[R
     stated_age_years = reading.case.radiograph.patient_age_years
     if reading.image.radiograph.patient_age_years is None and stated_age_years is not None:
         remarks.append(replace(AGE_STATED, values={"years": f"{stated_age_years:g}"}))
-    if _disagrees(reading.stages):
-        remarks.append(SEVERITY_DISAGREES)
     if readable > 1 and _state(reading.stages) is not State.NO_RESULT:
         remarks.append(replace(FURTHER_IMAGES, values={"count": str(readable)}))
     if unreadable:
         remarks.append(replace(UNREADABLE_IMAGES, values={"count": str(unreadable)}))
     return tuple(remarks)
-
-
-def _disagrees(stages: tuple[StageResult, ...]) -> bool:
-    """Whether one stage sees nothing and another sees opacities."""
-    is_normal = any(stage.values.get("decision") == Decision.NORMAL.value for stage in stages)
-    grades = {stage.values.get("grade") for stage in stages} - {None, Grade.NONE.value}
-    return is_normal and bool(grades or any(stage.findings for stage in stages))
 
 
 def _state(stages: tuple[StageResult, ...]) -> State:

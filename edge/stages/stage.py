@@ -46,6 +46,7 @@ class Case:
     heart : uint8 of zeros and ones, shape as ``lungs.labels``; None likewise, or where no heart was plausible.
     alignment : how the lungs lie on the atlas; None before registration and without lungs.
     opacity : float32, shape (3, S, S): what detection saw in the frame of the atlas; None before it.
+    is_opaque : whether detection saw more than it does in normal lungs; None before it.
     prior : ``severity`` of an earlier result of the same patient, with its ``study_key`` and ``completed_at``;
         a stage takes it away where this image cannot be compared.
     """
@@ -57,6 +58,7 @@ class Case:
     heart: npt.NDArray[np.uint8] | None = None
     alignment: Alignment | None = None
     opacity: npt.NDArray[np.float32] | None = None
+    is_opaque: bool | None = None
     prior: Mapping[str, Any] | None = None
 
     def to_source(self, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

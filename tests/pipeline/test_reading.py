@@ -53,6 +53,14 @@ def box(lungs: npt.NDArray[np.float32] = TWO_LUNGS, **outputs: float) -> dict[st
     return {name: ScriptedEngine(cards[name], answers[name]) for name in cards}
 
 
+OPAQUE = engines.opacity_logits(opacity=(slice(4, 12), slice(4, 12)))
+
+
+def with_opacities(maps: npt.NDArray[np.float32], **outputs: float) -> dict[str, Any]:
+    card = engines.card("opacity", thresholds=engines.OPACITY_LIMITS)
+    return box(**outputs) | {"opacity": ScriptedEngine(card, engines.both_ways(maps))}
+
+
 def image(
     source: str, pixels: npt.NDArray[np.float32] = CHEST, *, day: int | None = 1, number: int | None = 1, **changes: Any
 ) -> SourceImage:
@@ -170,7 +178,7 @@ def test_a_missing_pixel_spacing_is_said() -> None:
 
 @pytest.mark.parametrize(("p_other", "decision", "why"), [(10.0, "abnormal", []), (-0.9, "refer", ["undecided"])])
 def test_a_claim_needs_no_reason_and_a_referral_has_one(p_other: float, decision: str, why: list[str]) -> None:
-    result = read(image("a"), by=box(adult_other=p_other, adult_normal=1.7))
+    result = read(image("a"), by=with_opacities(OPAQUE, adult_other=p_other, adult_normal=1.7))
     assert (result.state, classified(result)["decision"]) == (State.DONE, decision)
     assert reasons(result) == why
 
@@ -233,26 +241,20 @@ def test_the_shown_picture_is_upright_and_small_enough() -> None:
     assert turned.view_pixels[0].max() < turned.view_pixels[-1].min()
 
 
-OPAQUE = engines.opacity_logits(opacity=(slice(4, 12), slice(4, 12)))
-
-
-def with_opacities(maps: npt.NDArray[np.float32], **outputs: float) -> dict[str, Any]:
-    card = engines.card("opacity", thresholds=engines.OPACITY_LIMITS)
-    return box(**outputs) | {"opacity": ScriptedEngine(card, engines.both_ways(maps))}
-
-
 @pytest.mark.parametrize(
-    ("by", "is_said"),
+    ("by", "expected"),
     [
-        (with_opacities(OPAQUE), True),
-        (with_opacities(engines.opacity_logits(severity=1.0)), True),
-        (with_opacities(engines.opacity_logits()), False),
-        (with_opacities(OPAQUE, adult_covid19=20.0), False),
+        (with_opacities(OPAQUE), ["networks_disagree"]),
+        (with_opacities(engines.opacity_logits()), []),
+        (with_opacities(OPAQUE, adult_covid19=20.0), []),
+        (with_opacities(engines.opacity_logits(), adult_covid19=20.0), ["networks_disagree"]),
     ],
-    ids=["marked", "scored", "clear", "abnormal anyway"],
+    ids=["normal but opaque", "normal and clear", "ill and opaque", "ill but clear"],
 )
-def test_a_normal_image_with_opacities_says_that_the_two_disagree(by: dict[str, Any], is_said: bool) -> None:
-    assert ("severity_disagrees" in codes(read(image("a"), by=by))) is is_said
+def test_a_claim_needs_that_both_networks_agree(by: dict[str, Any], expected: list[str]) -> None:
+    result = read(image("a"), by=by)
+    assert reasons(result) == expected
+    assert (classified(result)["decision"] == "refer") is bool(expected)
 
 
 def change_against(prior: dict[str, Any], by: dict[str, Any]) -> Any:

@@ -44,6 +44,7 @@ OPACITY_LIMITS = {
     "consolidated_from": 0.5,
     "marked_from": 0.6,
     "least_percent": 1.5,
+    "clear_below_percent": 5.0,
     "zone_weights": [1.0, 0.0, 0.0],
     "extent_weights": [0.4, 0.0, 0.0],
     "opacity_weights": [0.3, 0.0, 0.0],

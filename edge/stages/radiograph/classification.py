@@ -6,9 +6,10 @@ estimate of the age group weighs the two heads, and this is said.
 
 A decision has three outcomes. Between the limit below which an image counts as normal
 and the one from which it counts as abnormal the box makes no claim and refers. It refers
-as well where no lungs were found, where no class can be ruled out, and where the image
-lies far from all training images: the squared Mahalanobis distance of the network's
-features (Lee 2018), which the network puts out whitened.
+as well where no lungs were found, where no class can be ruled out, where the detection saw
+no place for a disease, or one for a normal image, and where the image lies far from all
+training images: by the squared Mahalanobis distance of the network's features (Lee 2018),
+which the network puts out whitened.
 """
 
 from __future__ import annotations
@@ -55,7 +56,13 @@ FAR_FROM_TRAINING = Remark(
     text=N_("The image looks unlike all images that the box learnt from; the box makes no claim."),
     severity=Severity.WARN,
 )
-REFERRALS = frozenset({IMPLAUSIBLE_LUNGS.code, UNDECIDED.code, ALL_POSSIBLE.code, FAR_FROM_TRAINING.code})
+NETWORKS_DISAGREE = Remark(
+    code="networks_disagree",
+    text=N_("The classification and the search for opacities disagree; the box makes no claim."),
+    severity=Severity.WARN,
+)
+_ABSTENTIONS = (IMPLAUSIBLE_LUNGS, UNDECIDED, ALL_POSSIBLE, FAR_FROM_TRAINING, NETWORKS_DISAGREE)
+REFERRALS = frozenset(remark.code for remark in _ABSTENTIONS)
 """Codes of remarks that explain why a study is referred."""
 
 
@@ -73,7 +80,8 @@ def read(case: Case, engine: Engine) -> Outcome:
     group = group_of(case.radiograph.patient_age_years)
     claim = NO_CLAIM
     if case.alignment is not None:
-        claim = interpret(answer(lung_image(case, engine.card.side), engine), engine.card, group)
+        logits = answer(lung_image(case, engine.card.side), engine)
+        claim = interpret(logits, engine.card, group, is_opaque=case.is_opaque)
     values = {
         "group": group.value,
         "probabilities": {name: round(p, 4) for name, p in claim.probabilities.items()},
@@ -118,8 +126,15 @@ NO_CLAIM = Claim({}, (), Decision.REFER, None, None)
 """Of an image without aligned lungs; an earlier stage said why."""
 
 
-def interpret(logits: npt.NDArray[np.float32], card: ModelCard, group: Group) -> Claim:
-    """Turn the output, shape (C,), into a claim by the calibration and limits bound to the model."""
+def interpret(
+    logits: npt.NDArray[np.float32], card: ModelCard, group: Group, *, is_opaque: bool | None = None
+) -> Claim:
+    """Turn the output, shape (C,), into a claim by the calibration and limits bound to the model.
+
+    Parameters
+    ----------
+    is_opaque : whether the detection saw opacities; None where it was not asked.
+    """
     heads = {name: _head(card, logits, name) for name in ("child", "adult")}
     doubt = float(sigmoid(logits[card.outputs.index("is_child")]))
     child_share = {Group.CHILD: 1.0, Group.ADULT: 0.0}.get(group, doubt)
@@ -130,8 +145,9 @@ def interpret(logits: npt.NDArray[np.float32], card: ModelCard, group: Group) ->
     }
     possible = tuple(name for name, p in probabilities.items() if p >= limits["set_from"])
     distance = float(np.square(embedding(logits, card.outputs)).mean() / card.thresholds["most_distance"])
-    reason = _reason(probabilities, limits, possible, distance)
     abnormal = 1 - probabilities["normal"] >= limits["abnormal_from"]
+    disagrees = is_opaque is not None and is_opaque != abnormal
+    reason = _reason(probabilities, limits, possible, distance) or (NETWORKS_DISAGREE if disagrees else None)
     decision = Decision.REFER if reason else Decision.ABNORMAL if abnormal else Decision.NORMAL
     return Claim(probabilities, possible, decision, distance, reason)
 

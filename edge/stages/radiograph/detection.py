@@ -39,11 +39,10 @@ def read(case: Case, engine: Engine) -> Outcome:
     maps = opacity_maps(case, engine)
     zones = squash_labels(case.alignment.zones, maps.shape[-1])
     limits = engine.card.thresholds
-    return Outcome(
-        case=replace(case, opacity=maps),
-        values=measured(maps, zones, limits),
-        findings=marked(maps, case.alignment, case.pixels.shape, limits),
-    )
+    values = measured(maps, zones, limits)
+    findings = marked(maps, case.alignment, case.pixels.shape, limits)
+    is_opaque = bool(findings) or values["percent"]["both"] >= limits["clear_below_percent"]
+    return Outcome(case=replace(case, opacity=maps, is_opaque=is_opaque), values=values, findings=findings)
 
 
 def opacity_maps(case: Case, engine: Engine) -> Maps:
