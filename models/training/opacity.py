@@ -53,7 +53,7 @@ class Config(Recipe):
 
     name: str = "opacity"
     side: int = 192
-    samples: int = 9_000
+    samples: int = 7_200
     batch: int = 16
     learning_rate: float = 1e-3
     encoder_rate: float = 0.2
