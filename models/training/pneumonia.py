@@ -264,7 +264,7 @@ def calibration_tiles(root: Path, count: int, left_out: tuple[str, ...] = ()) ->
 
 
 def main() -> None:
-    """Train in two phases; ``--leave-out`` makes the model that external figures need. A first phase is not repeated."""
+    """Train in two phases, the first one only once; ``--leave-out`` makes the model that external figures need."""
     root, out, left_out = parse_arguments(__doc__)
     config = Config(name=named("pneumonia", left_out), sources_left_out=left_out)
     classifier, first = network(config), out / f"{config.name}.pt"
