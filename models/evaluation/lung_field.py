@@ -18,7 +18,7 @@ from models.training import data
 Mask = npt.NDArray[np.bool_]
 
 _FIELD, _FULL = ("right_field", "left_field"), ("right_full", "left_full")
-COHEN, JSRT = "lung Dice, Cohen (held-out patients)", "lung Dice, JSRT (test)"
+COHEN = "lung Dice, Cohen (held-out patients)"
 _V7_SOURCES = ("Kermany", "Cohen")
 
 
