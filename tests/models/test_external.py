@@ -19,6 +19,7 @@ from edge.types import Radiograph, Severity
 from models.evaluation import readings
 from models.evaluation.figures import auc
 from models.evaluation.lung_field import lung_dice
+from models.evaluation.opacity import boxes_by_file, hits
 from models.training import data, outsiders
 from tests.support.public_data import ROOT, needs_public_data
 
@@ -95,6 +96,26 @@ def test_pneumonia_is_told_from_normal_on_images_not_trained_on(
     positive = np.array([reading.row.label != "normal" for reading in read])
     scores = np.array([1 - reading.known.probabilities["normal"] for reading in read if reading.known])
     assert auc(scores, positive) >= 0.65
+
+
+def test_opacities_are_marked_where_radiologists_drew_boxes_and_hardly_on_normal_lungs(
+    engines: dict[str, Engine], external: list[data.Row]
+) -> None:
+    boxes = boxes_by_file(ROOT)
+    boxed = [row for row in external if row.file in boxes]
+    normal = [row for row in external if row.source == "NIH" and row.label == "normal"]
+    found = [any(hits(reading, boxes[reading.row.file])) for reading in made(sample(boxed, 30), engines)]
+    false = [len(reading.findings) for reading in made(sample(normal, 30), engines)]
+    assert np.mean(found) >= 0.5
+    assert np.mean(false) <= 1
+
+
+def test_severity_is_higher_where_readers_scored_it_higher(engines: dict[str, Engine]) -> None:
+    scores = data.brixia_scores(ROOT)
+    rows = [row for row in data.manifest(ROOT) if row.archive == "cohen.zip" and Path(row.file).stem in scores]
+    read = [r for r in made(sample(rows, 40), engines) if r.severity is not None]
+    true = [float(scores[Path(r.row.file).stem].sum()) for r in read]
+    assert np.corrcoef(true, [r.severity["brixia"] for r in read if r.severity])[0, 1] >= 0.6
 
 
 def made(rows: list[data.Row], engines: dict[str, Engine]) -> Iterator[readings.Reading]:
