@@ -131,6 +131,7 @@ LIMITS = (
     N_("“No pneumonia seen” does not mean that the patient is healthy."),
     N_("The percentages are estimates by a program. They are not a diagnosis."),
     N_("In hospitals that it has not seen, the box hardly tells COVID-19 from other pneumonia better than chance."),
+    N_("In a hospital whose images it has not learnt from, the box may call normal lungs ill."),
     N_("In adults the box cannot tell bacterial from viral pneumonia: its examples of them were all children."),
     N_("Severity was learnt from images of COVID-19. In other diseases it may be wrong."),
     N_("A doctor decides, with the patient, the history and the whole image."),
