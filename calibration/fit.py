@@ -29,7 +29,7 @@ Numbers = npt.NDArray[np.float64]
 _SENSITIVITY = 0.95
 """Share of abnormal validation images that the decision threshold has to find."""
 _SPECIFICITY = 0.95
-_FALSE_MARKS = 0.3
+_FALSE_MARKS = 0.15
 """Marks that a normal validation image may carry on average."""
 _NEAR = 0.99
 _COVERAGE = 0.90
