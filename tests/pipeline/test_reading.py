@@ -248,8 +248,9 @@ def test_the_shown_picture_is_upright_and_small_enough() -> None:
         (with_opacities(engines.opacity_logits()), []),
         (with_opacities(OPAQUE, adult_covid19=20.0), []),
         (with_opacities(engines.opacity_logits(), adult_covid19=20.0), ["networks_disagree"]),
+        (with_opacities(engines.opacity_logits(), adult_tuberculosis=20.0), []),
     ],
-    ids=["normal but opaque", "normal and clear", "ill and opaque", "ill but clear"],
+    ids=["normal but opaque", "normal and clear", "ill and opaque", "ill but clear", "tuberculosis, clear"],
 )
 def test_a_claim_needs_that_both_networks_agree(by: dict[str, Any], expected: list[str]) -> None:
     result = read(image("a"), by=by)

@@ -189,6 +189,26 @@ def test_what_weakens_a_reading_is_said(
     assert codes(read(age_years, **outputs)[0]) == expected
 
 
+@pytest.mark.parametrize(
+    ("group", "outputs", "is_opaque", "decision"),
+    [
+        (Group.ADULT, {"adult_covid19": 9}, False, Decision.REFER),
+        (Group.ADULT, {"adult_covid19": 9}, None, Decision.ABNORMAL),
+        (Group.ADULT, {"adult_covid19": 9}, True, Decision.ABNORMAL),
+        (Group.CHILD, {"child_viral": 9}, False, Decision.ABNORMAL),
+        (Group.UNKNOWN, {"adult_covid19": 9, "child_covid19": 9, "is_child": -9}, False, Decision.REFER),
+        (Group.UNKNOWN, {"adult_covid19": 9, "child_covid19": 9, "is_child": 9}, False, Decision.ABNORMAL),
+        (Group.CHILD, {"child_normal": 9}, True, Decision.REFER),
+        (Group.ADULT, {"adult_normal": 9}, False, Decision.NORMAL),
+    ],
+)
+def test_pneumonia_of_an_adult_needs_a_place_and_a_normal_lung_none(
+    group: Group, outputs: dict[str, float], is_opaque: bool | None, decision: Decision
+) -> None:
+    logits = np.array(pneumonia_logits(**outputs), np.float32)
+    assert interpret(logits, CARD, group, is_opaque=is_opaque).decision is decision
+
+
 def test_values_are_those_of_the_schema() -> None:
     values = read(40, adult_tuberculosis=3)[0].values
     assert list(values) == ["group", "probabilities", "set", "decision", "distance"]
