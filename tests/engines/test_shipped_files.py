@@ -1,11 +1,12 @@
 """Every shipped file is one that both ONNX Runtime and TensorRT can build from.
 
 TensorRT takes symmetric signed INT8 only, per tensor for activations and per channel for
-weights, and wants biases in floating point.
+weights, and wants biases in floating point. A file in floating point says why.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from onnx import numpy_helper
 from edge.engines import registry
 
 NAMES = sorted(registry.cards())
+INT8_NAMES = [name for name in NAMES if registry.card(name).precision == "int8"]
+REPORTS = registry.default_folder().parent / "calibration" / "reports"
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
@@ -43,6 +46,11 @@ def network(request: pytest.FixtureRequest) -> Network:
     return Network(request.param)
 
 
+@pytest.fixture(scope="module", params=INT8_NAMES)
+def int8(request: pytest.FixtureRequest) -> Network:
+    return Network(request.param)
+
+
 def test_it_is_valid_and_of_the_agreed_version(network: Network) -> None:
     onnx.checker.check_model(network.proto, full_check=True)
     assert network.proto.ir_version == 8
@@ -65,11 +73,11 @@ def test_any_number_of_images_may_be_run_at_once(network: Network) -> None:
     assert logits.type.tensor_type.shape.dim[0].dim_param == shape[0].dim_param
 
 
-def test_activations_are_symmetric_signed_and_per_tensor(network: Network) -> None:
-    quantizers = network.of_type("QuantizeLinear")
+def test_activations_are_symmetric_signed_and_per_tensor(int8: Network) -> None:
+    quantizers = int8.of_type("QuantizeLinear")
     assert len(quantizers) > 10
     for quantizer in quantizers:
-        scale, zero = network.parameters(quantizer)
+        scale, zero = int8.parameters(quantizer)
         assert (zero.dtype, zero.shape, scale.shape) == (np.int8, (), ()), quantizer.name
         assert (zero == 0).all() and scale > 0
 
@@ -82,13 +90,13 @@ def test_quantizer_and_dequantizer_agree(network: Network) -> None:
             assert [a.tolist() for a in network.parameters(node)] == [a.tolist() for a in network.parameters(maker)]
 
 
-def test_weights_are_symmetric_signed_and_per_channel(network: Network) -> None:
-    layers = network.of_type(*WEIGHTED)
+def test_weights_are_symmetric_signed_and_per_channel(int8: Network) -> None:
+    layers = int8.of_type(*WEIGHTED)
     assert layers
     for layer in layers:
-        dequantizer = network.makers[layer.input[1]]
+        dequantizer = int8.makers[layer.input[1]]
         assert dequantizer.op_type == "DequantizeLinear", layer.name
-        codes, (scale, zero) = network.constants[dequantizer.input[0]], network.parameters(dequantizer)
+        codes, (scale, zero) = int8.constants[dequantizer.input[0]], int8.parameters(dequantizer)
         assert (codes.dtype, zero.dtype) == (np.int8, np.int8), layer.name
         assert not zero.any() and (scale > 0).all()
         axis = next((item.i for item in dequantizer.attribute if item.name == "axis"), 1)
@@ -96,9 +104,9 @@ def test_weights_are_symmetric_signed_and_per_channel(network: Network) -> None:
         assert np.abs(codes.astype(int)).max() <= 127
 
 
-def test_inputs_of_convolutions_are_quantized(network: Network) -> None:
-    for layer in network.of_type(*WEIGHTED):
-        assert network.makers[layer.input[0]].op_type == "DequantizeLinear", layer.name
+def test_inputs_of_convolutions_are_quantized(int8: Network) -> None:
+    for layer in int8.of_type(*WEIGHTED):
+        assert int8.makers[layer.input[0]].op_type == "DequantizeLinear", layer.name
 
 
 def test_biases_are_floating_point(network: Network) -> None:
@@ -108,13 +116,22 @@ def test_biases_are_floating_point(network: Network) -> None:
         assert network.constants[layer.input[2]].dtype == np.float32, layer.name
 
 
-def test_no_quantizer_stands_between_a_convolution_and_its_rectifier(network: Network) -> None:
-    rectifiers = network.of_type("Clip", "Relu")
+def test_no_quantizer_stands_between_a_convolution_and_its_rectifier(int8: Network) -> None:
+    rectifiers = int8.of_type("Clip", "Relu")
     assert rectifiers
     for rectifier in rectifiers:
-        assert network.makers[rectifier.input[0]].op_type in ("Conv", "Add"), rectifier.name
-        readers = [node for node in network.nodes if rectifier.output[0] in node.input]
+        assert int8.makers[rectifier.input[0]].op_type in ("Conv", "Add"), rectifier.name
+        readers = [node for node in int8.nodes if rectifier.output[0] in node.input]
         assert {node.op_type for node in readers} <= {"QuantizeLinear"}, rectifier.name
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(INT8_NAMES)))
+def test_a_model_is_exact_only_where_no_quantized_file_agreed_with_it(name: str) -> None:
+    network = Network(name)
+    assert network.of_type("QuantizeLinear", "DequantizeLinear") == []
+    report = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
+    assert report["sha256"] == network.card.sha256
+    assert len(report["attempts"]) > 1 and not any(attempt["passed"] for attempt in report["attempts"])
 
 
 def test_the_outputs_are_named(network: Network) -> None:
