@@ -42,7 +42,8 @@ class MaskWriter:
             for mask in stage.masks.values():
                 path = self._folder / self._name(Path(result.source[0]))
                 self._save(path, mask)
-                report[stage.stage] |= {
+                report[stage.stage] = {
+                    **(report[stage.stage] or {}),
                     "mask_file": str(path),
                     "mask_labels": {str(label): name for label, name in mask.names.items()},
                 }
