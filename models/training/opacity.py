@@ -43,6 +43,8 @@ OPAQUE, CONSOLIDATED, BOXED = 1, 2, 4
 """Bits of a target."""
 _ATLAS_SIDE = 192
 _DRAWN = {"lesion": 0.35, "boxes": 0.15, "normal": 0.2, "brixia": 0.3}
+_EVERY_NORMAL = 5
+"""One of so many normal training images is shown to the network."""
 _SUREST = 0.3
 """Share of the pixels of a box that have to be opaque."""
 
@@ -121,6 +123,18 @@ def box_samples(root: Path, split: str) -> Iterator[tuple[Sample, data.Row]]:
         yield Sample(picture, row.patient, "boxes", row.file, target), row
 
 
+def unused_normals(root: Path) -> Iterator[tuple[str, lungs.Picture]]:
+    """Source and picture of normal images to fit limits with: validation images, and NIH's training images.
+
+    NIH has no validation images; of its training images those are taken that ``normal_samples`` left out.
+    """
+    normal = [row for row in data.manifest(root) if row.label == "normal"]
+    trained = {row.file for row in [row for row in normal if row.split == "train"][::_EVERY_NORMAL]}
+    rows = [row for row in normal if row.split == "val"][::2]
+    rows += [row for row in normal if row.source == "NIH" and row.split == "train" and row.file not in trained]
+    return ((row.source, picture) for row, picture in lungs.of_rows(root, rows))
+
+
 def normal_samples(root: Path, split: str, every: int) -> Iterator[Sample]:
     """Every so many-th normal image of a split."""
     rows = [row for row in data.manifest(root) if row.split == split and row.label == "normal"][::every]
@@ -151,7 +165,7 @@ def collection(root: Path, stems: set[str]) -> Iterator[tuple[str, lungs.Picture
 def load(root: Path, without_fold: int | None) -> list[Sample]:
     """All training samples but those of the patients of one fold."""
     found = [*lesion_samples(root), *(s for s, _ in box_samples(root, "train"))]
-    found += [*normal_samples(root, "train", every=5), *scored_samples(root)]
+    found += [*normal_samples(root, "train", every=_EVERY_NORMAL), *scored_samples(root)]
     return [sample for sample in found if without_fold is None or fold_of(sample.patient) != without_fold]
 
 
