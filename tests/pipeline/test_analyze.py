@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from pydicom.uid import generate_uid
 
+from edge.pipeline.runner import RADIOGRAPH_STAGES
 from tests.support import inputs
 
 RG1, RG3 = inputs.example("RG1_UNCR.dcm"), inputs.example("RG3_UNCR.dcm")
