@@ -37,7 +37,7 @@ AGE_UNKNOWN = Remark(
     code="age_unknown",
     text=N_("The age of the patient is unknown; the reading for adults and that for children were combined."),
     severity=Severity.WARN,
-    advice=N_("Enter the age or the date of birth at the X-ray unit."),
+    advice=N_("Enter the age on the page, and next time the date of birth at the X-ray unit."),
 )
 AGE_DOUBTFUL = Remark(
     code="wrong_age",
