@@ -201,7 +201,7 @@ def _probabilities(result: Mapping[str, Any] | None) -> Mapping[str, float | Non
 
 
 def _possible(found: studies.StudyView, result: Mapping[str, Any], kind: wording.Kind) -> list[str]:
-    """The classes that cannot be ruled out, where the set holds what it promises."""
+    """The prediction set, worded as a likeness: outside of the training hospitals it rules nothing out."""
     is_close = kind is wording.Kind.REFER and {reason["code"] for reason in found.reasons} == {"undecided"}
     return (result.get("classification") or {}).get("set") or [] if kind in _CLAIMS or is_close else []
 

@@ -168,7 +168,7 @@ def test_what_presses_stands_before_the_severity_and_notes_after_it(shown: Any) 
 def test_what_cannot_be_ruled_out_is_said_with_a_claim(shown: Any) -> None:
     said = words(element(shown(complete_result()), "possible", "</p>"))
 
-    assert said.endswith("Cannot be ruled out: Other pneumonia, COVID-19 pneumonia")
+    assert said.endswith("Looks most like: Other pneumonia, COVID-19 pneumonia")
 
 
 def test_a_set_that_promises_nothing_is_not_shown(shown: Any) -> None:
