@@ -101,6 +101,8 @@ def _studies(paths: list[Path], reader: Reader) -> list[list[_File]]:
     seen: dict[str, Path] = {}
     for file in _identified(paths, reader):
         first = seen.setdefault(file.sop_instance_uid, file.path) if file.sop_instance_uid else file.path
+        if first != file.path and _is_broken(first, reader):  # a whole copy counts, whatever came before it
+            seen[file.sop_instance_uid or ""] = first = file.path
         if first == file.path:
             studies.setdefault(file.study, []).append(file)
         elif _sha256(first) != _sha256(file.path):
@@ -122,6 +124,14 @@ def _identify(path: Path, reader: Reader) -> _File:
     except UnreadableError as error:
         return _File(path, own_study, error=error)
     return _File(path, header.study_instance_uid or own_study, header.sop_instance_uid)
+
+
+def _is_broken(path: Path, reader: Reader) -> bool:
+    try:
+        reader.read(path)
+    except UnreadableError:
+        return True
+    return False
 
 
 def _sha256(path: Path) -> str:

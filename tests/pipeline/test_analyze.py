@@ -14,6 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from pydicom.uid import generate_uid
@@ -189,6 +190,16 @@ def test_one_identifier_with_other_content_is_set_aside(tmp_path: Path) -> None:
     assert run.reports[0]["state"] in {"done", "no_result"}
     assert (run.reports[1]["state"], codes(run.reports[1])) == ("quarantined", ["conflicting_duplicate"])
     assert run.status == 1
+
+
+def test_a_whole_copy_is_read_whatever_broken_one_came_before_it(tmp_path: Path) -> None:
+    broken = pydicom.dcmread(RG1)
+    broken.PixelData = broken.PixelData[: len(broken.PixelData) // 2]
+    broken.save_as(tmp_path / "broken.dcm")
+    run = analyze(tmp_path / "broken.dcm", RG1)
+    (report,) = run.reports
+    assert (run.status, report["state"], report["source"][0]) == (0, "done", str(RG1))
+    assert "unreadable_images" in codes(report, "quality")
 
 
 def test_files_of_one_study_are_read_together_and_others_apart(tmp_path: Path) -> None:
