@@ -61,7 +61,7 @@ def _against_others(claims: list[tuple[Claim, tuple[str, ...]]], name: str) -> t
 def opacity(origin: Origin, engine: Engine) -> Answers:
     """Every pixel of normal validation images and boxed training images, and whether anything is marked."""
     normal = [s.picture for s in opacity_recipe.normal_samples(origin.root, "val", every=4)]
-    boxed = [sample.picture for sample, _ in opacity_recipe.box_samples(origin.root, "train")]
+    boxed = [sample.picture for sample in opacity_recipe.box_samples(origin.root, "train")]
     limits = engine.card.thresholds
     maps = [fit.opacity_maps(engine, picture) for picture in normal + boxed]
     marks = [

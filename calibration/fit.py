@@ -20,7 +20,7 @@ from edge.engines.registry import load
 from edge.stages.numbers import softmax
 from edge.stages.radiograph import detection, severity
 from edge.stages.radiograph.classification import answer, embedding
-from edge.stages.radiograph.geometry import lung_tile, squash_labels, tile
+from edge.stages.radiograph.geometry import squash_labels, tile
 from models.evaluation.opacity import FOLDS_FILE
 from models.training import data, lungs, opacity, pneumonia
 
@@ -123,16 +123,13 @@ def _quantile(values: list[float], share: float) -> float:
 
 def opacity_maps(engine: Engine, picture: lungs.Picture) -> detection.Maps:
     """What the engine of the detection makes of a picture, probabilities, shape (3, S, S)."""
-    matrix, side = picture.alignment.matrix, engine.card.side
-    shown = lung_tile(data.to_unit(picture.pixels), picture.lungs, matrix, side)
-    return detection.answer(shown, engine)
+    return detection.answer(picture.tile(engine.card.side), engine)
 
 
 def pneumonia_outputs(engine: Engine, samples: Iterable[pneumonia.Sample]) -> npt.NDArray[np.float32]:
     """Output of the classifier for samples, shape (N, C)."""
     side = engine.card.side
-    found = (s.picture for s in samples)
-    tiles = (lung_tile(data.to_unit(p.pixels), p.lungs, p.alignment.matrix, side) for p in found)
+    tiles = (s.picture.tile(side) for s in samples)
     return np.stack([answer(shown, engine) for shown in tiles])
 
 

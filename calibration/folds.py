@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from edge.engines.registry import default_folder
 from edge.stages.radiograph.detection import CONSOLIDATION, OPACITY, Maps
-from edge.stages.radiograph.geometry import Labels, lung_tile, squash_labels, with_mirror
+from edge.stages.radiograph.geometry import Labels, squash_labels, with_mirror
 from edge.stages.radiograph.severity import MOST_BY_ZONE, MOST_EXTENT, MOST_OPACITY, features
 from edge.types import Zone
 from models.evaluation.opacity import FOLDS_FILE
@@ -78,8 +78,7 @@ def _network(path: Path) -> Any:
 def _maps(network: Any, picture: lungs.Picture) -> tuple[Maps, Labels]:
     import torch
 
-    matrix, side = picture.alignment.matrix, opacity.Config().side
-    shown = lung_tile(data.to_unit(picture.pixels), picture.lungs, matrix, side)
+    shown = picture.tile(opacity.Config().side)
     with torch.no_grad():
         maps, mirrored = network(torch.from_numpy((with_mirror(shown) - MEAN) / STD)[:, None].float()).sigmoid().numpy()
     both = (maps + mirrored[..., ::-1]) / 2

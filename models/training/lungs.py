@@ -16,7 +16,7 @@ import numpy as np
 from edge.engines import registry
 from edge.engines.engine import Engine
 from edge.stages.radiograph import segmentation
-from edge.stages.radiograph.geometry import WORKING_SIDE, Labels, Pixels, squash
+from edge.stages.radiograph.geometry import WORKING_SIDE, Labels, Pixels, lung_tile, squash
 from edge.stages.radiograph.registration import align
 from edge.stages.stage import Alignment, first_case
 from edge.types import Radiograph
@@ -38,6 +38,10 @@ class Picture:
     pixels: data.Grey
     lungs: Labels
     alignment: Alignment
+
+    def tile(self, side: int) -> Pixels:
+        """What a network behind the registration sees of it, float32, shape (side, side)."""
+        return lung_tile(data.to_unit(self.pixels), self.lungs, self.alignment.matrix, side)
 
 
 def pictures(images: Iterable[tuple[str, data.Grey]]) -> Iterator[Picture | None]:

@@ -82,7 +82,6 @@ class Sample:
     picture: lungs.Picture
     patient: str
     kind: str
-    name: str
     target: data.Grey
     scores: npt.NDArray[np.float32] | None = None
 
@@ -105,11 +104,11 @@ def lesion_samples(root: Path) -> Iterator[Sample]:
                 (opaque * OPAQUE + solid * CONSOLIDATED).astype(np.uint8), picture.alignment.matrix, _ATLAS_SIDE
             )
             stem = Path(row["file"]).stem
-            yield Sample(picture, data.collection_patient(root, stem), "lesion", stem, target)
+            yield Sample(picture, data.collection_patient(root, stem), "lesion", target)
 
 
-def box_samples(root: Path, split: str) -> Iterator[tuple[Sample, data.Row]]:
-    """NIH images on which radiologists drew boxes, with their rows."""
+def box_samples(root: Path, split: str) -> Iterator[Sample]:
+    """NIH images on which radiologists drew boxes."""
     boxes: dict[str, list[dict[str, str]]] = {}
     for box in data.table(root, "boxes.csv"):
         boxes.setdefault(box["file"], []).append(box)
@@ -120,7 +119,7 @@ def box_samples(root: Path, split: str) -> Iterator[tuple[Sample, data.Row]]:
             low, high = np.array([[y0, x0], [y1, x1]]) * mask.shape
             mask[int(low[0]) : int(high[0]) + 1, int(low[1]) : int(high[1]) + 1] = BOXED
         target = warp_labels(mask, picture.alignment.matrix, _ATLAS_SIDE)
-        yield Sample(picture, row.patient, "boxes", row.file, target), row
+        yield Sample(picture, row.patient, "boxes", target)
 
 
 def unused_normals(root: Path) -> Iterator[tuple[str, lungs.Picture]]:
@@ -140,7 +139,7 @@ def normal_samples(root: Path, split: str, every: int) -> Iterator[Sample]:
     rows = [row for row in data.manifest(root) if row.split == split and row.label == "normal"][::every]
     empty = np.zeros((_ATLAS_SIDE, _ATLAS_SIDE), np.uint8)
     for row, picture in lungs.of_rows(root, rows):
-        yield Sample(picture, row.patient, "normal", row.file, empty, np.zeros(len(Zone), np.float32))
+        yield Sample(picture, row.patient, "normal", empty, np.zeros(len(Zone), np.float32))
 
 
 def scored_samples(root: Path) -> Iterator[Sample]:
@@ -148,7 +147,7 @@ def scored_samples(root: Path) -> Iterator[Sample]:
     scores = data.brixia_scores(root)
     nothing = np.zeros((_ATLAS_SIDE, _ATLAS_SIDE), np.uint8)
     for stem, picture in collection(root, set(scores)):
-        yield Sample(picture, data.collection_patient(root, stem), "brixia", stem, nothing, scores[stem])
+        yield Sample(picture, data.collection_patient(root, stem), "brixia", nothing, scores[stem])
 
 
 def collection(root: Path, stems: set[str]) -> Iterator[tuple[str, lungs.Picture]]:
@@ -164,7 +163,7 @@ def collection(root: Path, stems: set[str]) -> Iterator[tuple[str, lungs.Picture
 
 def load(root: Path, without_fold: int | None) -> list[Sample]:
     """All training samples but those of the patients of one fold."""
-    found = [*lesion_samples(root), *(s for s, _ in box_samples(root, "train"))]
+    found = [*lesion_samples(root), *box_samples(root, "train")]
     found += [*normal_samples(root, "train", every=_EVERY_NORMAL), *scored_samples(root)]
     return [sample for sample in found if without_fold is None or fold_of(sample.patient) != without_fold]
 

@@ -112,10 +112,7 @@ class Shipped(nn.Module):
 def finish(classifier: Classifier, root: Path, left_out: tuple[str, ...] = ()) -> Shipped:
     """Add the whitening of the features of training images: their ``_FEATURES`` first principal components."""
     side = Config().side
-    tiles = [
-        lung_tile(data.to_unit(s.picture.pixels), s.picture.lungs, s.picture.alignment.matrix, side)
-        for s in load(root, ("train",), left_out, every=6)
-    ]
+    tiles = [s.picture.tile(side) for s in load(root, ("train",), left_out, every=6)]
     with torch.no_grad():
         images = torch.from_numpy((np.stack(tiles)[:, None] - MEAN) / STD).float()
         features = torch.cat([classifier.eval().encoder(part) for part in images.split(64)])
