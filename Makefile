@@ -11,12 +11,13 @@ COMPILE := UV_CACHE_DIR=build/uv $(UV) pip compile --quiet --universal --python-
 CATALOGUES := edge/web/translations
 
 .DELETE_ON_ERROR:
-.PHONY: help install run test system-packages bench lock translations clean
+.PHONY: help install run test system-packages torture bench lock translations clean
 
 help:
 	@echo 'make install       set up the box in $(VENV)'
 	@echo 'make run           set up, start the box, send two example studies to it'
 	@echo 'make test          set up, then check and test everything'
+	@echo 'make torture       measure what the box withstands, in full (ROWS=9,10 SEED=1 AGAIN=1)'
 	@echo 'make bench         measure the reading of a radiograph on this machine'
 	@echo 'make lock          write the lock files anew (UPGRADE=--upgrade for newer packages)'
 	@echo 'make translations  collect the texts of the page and compile its languages'
@@ -32,6 +33,9 @@ test: $(VENV)/test.stamp system-packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+torture: $(VENV)/test.stamp system-packages
+	$(BIN)/python -m tests.faults.torture
 
 bench: $(VENV)/demo.stamp
 	$(BIN)/python -m models.evaluation.speed

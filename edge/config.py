@@ -43,6 +43,67 @@ class DicomSettings:
     max_associations: int = _setting(
         16, "associations served at once; beyond them a sender is told to retry", range(1, 1001)
     )
+    max_per_address: int = _setting(8, "connections that one address may hold open at once", range(1, 1001))
+    addresses: tuple[str, ...] = _setting((), "addresses or networks (CIDR) that may connect; empty for any")
+    calling_ae_titles: tuple[str, ...] = _setting((), "AE titles that may call; empty for any")
+    called_ae_titles: tuple[str, ...] = _setting((), "further AE titles that the box answers to; `*` for any")
+    tls: bool = _setting(False, "accept only TLS 1.2 or newer from modalities with a certificate of this box")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageSettings:
+    """How much is kept, and for how long."""
+
+    budget_mb: int = _setting(0, "megabytes that the box may fill; 0 for the whole disk", range(1 << 31))
+    keep_days: int = _setting(
+        30, "days of running after which a viewed study may go if room is needed and no PACS has it", range(1, 36501)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySettings:
+    """When a study is whole, and how long its reading may take."""
+
+    quiet_radiograph_s: int = _setting(0, "seconds without a new image after which a radiograph is final", range(3601))
+    quiet_ct_s: int = _setting(10, "seconds without a new slice after which a CT study is final", range(3601))
+    stage_s: int = _setting(60, "seconds that one step of a reading may take", range(1, 3601))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeSettings:
+    """Other ways into the box."""
+
+    folder: str = _setting("", "folder whose files are taken in; empty for none")
+    usb: str = _setting("", "folder below which USB sticks are mounted, such as `/media`; empty for none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacsSettings:
+    """The archive that studies and priors are fetched from."""
+
+    host: str = _setting("", "host of the PACS; empty for none")
+    port: int = _setting(104, "DICOM port of the PACS", range(1, 65536))
+    ae_title: str = _setting("PACS", "AE title of the PACS")
+    tls: bool = _setting(False, "speak TLS with the PACS")
+    priors: bool = _setting(True, "fetch the earlier chest radiographs of each patient")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorklistSettings:
+    """The modality worklist that accession numbers are matched with."""
+
+    host: str = _setting("", "host of the modality worklist; empty for none")
+    port: int = _setting(104, "DICOM port of the modality worklist", range(1, 65536))
+    ae_title: str = _setting("WORKLIST", "AE title of the modality worklist")
+    tls: bool = _setting(False, "speak TLS with the modality worklist")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """Where audit messages go besides the box itself."""
+
+    syslog_host: str = _setting("", "host that takes audit messages by syslog over TLS; empty for none")
+    syslog_port: int = _setting(6514, "its port", range(1, 65536))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +130,12 @@ class Settings:
         Path("var"), "directory of all that the box stores; a relative one is below the current directory"
     )
     dicom: DicomSettings = DicomSettings()
+    storage: StorageSettings = StorageSettings()
+    study: StudySettings = StudySettings()
+    intake: IntakeSettings = IntakeSettings()
+    pacs: PacsSettings = PacsSettings()
+    worklist: WorklistSettings = WorklistSettings()
+    audit: AuditSettings = AuditSettings()
     web: WebSettings = WebSettings()
     engine: EngineSettings = EngineSettings()
 
@@ -152,6 +219,8 @@ def _value(setting: dataclasses.Field[Any], value: Any, path: Path, name: str) -
         return _build(type(default), value, path, prefix=f"{name}.")
     if isinstance(default, Path):
         return Path(_typed(str, value, name))
+    if isinstance(default, tuple):
+        return tuple(_typed(str, item, name) for item in _typed(list, value, name))
     return _among(setting.metadata["allowed"], _typed(type(default), value, name), name)
 
 

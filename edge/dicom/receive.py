@@ -8,13 +8,10 @@ arrival, which makes a bad file the receiver's problem.
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import signal
 import socketserver
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 from pydicom.uid import (
@@ -41,10 +38,8 @@ from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import EdgeError, SetupError, StorageError
-from edge.store.database import connect
 from edge.store.files import remove_parts, write_durably
-from edge.store.instances import Receipt, add_received
-from edge.types import Instance
+from edge.store.spool import Delivery, Spool
 
 _VERIFICATION = UID("1.2.840.10008.1.1")
 TRANSFER_SYNTAXES: tuple[UID, ...] = (
@@ -62,7 +57,6 @@ TRANSFER_SYNTAXES: tuple[UID, ...] = (
     JPEG2000,
 )
 _SUCCESS = 0x0000
-_PREAMBLE = bytes(128) + b"DICM"  # zeros of our own, so that a stored file is never also a program
 _ACSE_TIMEOUT_S = 5
 _DIMSE_TIMEOUT_S = 30
 _NETWORK_TIMEOUT_S = 30
@@ -72,49 +66,23 @@ _MAX_PDU_BYTES = 65536
 class Store:
     """Stores what associations deliver; used by all their threads."""
 
-    def __init__(self, settings: Settings, speaker: Speaker) -> None:
-        self._incoming = settings.incoming
-        self._database = connect(settings.database, any_thread=True)
-        self._speaker = speaker
-        self._lock = threading.Lock()  # for the connection and the speaker
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
 
     def handle(self, event: evt.Event) -> int:
         """Store the object of a C-STORE request and return the status to answer with."""
         started = clock.monotonic()
         try:
-            size_bytes = self._keep(event)
+            content = event.encoded_dataset(include_meta=False)
+            self._spool.keep(encode_file_meta(event.file_meta), content, _delivery(event))
         except StorageError as error:
             log.event("store_refused", code=error.code, status=error.dicom_status)
             return error.dicom_status
         except Exception as error:  # whatever it is, it must not be answered with success
             log.event("store_failed", error_type=type(error).__name__, where=log.where(error))
             return EdgeError.dicom_status
-        log.event("stored", size_bytes=size_bytes, seconds=round(clock.monotonic() - started, 4))
+        log.event("stored", size_bytes=len(content), seconds=round(clock.monotonic() - started, 4))
         return _SUCCESS
-
-    def close(self) -> None:
-        """Close the database once no association uses it."""
-        with self._lock:
-            self._database.close()
-
-    def _keep(self, event: evt.Event) -> int:
-        content = event.encoded_dataset(include_meta=False)
-        path = self._incoming / f"{secrets.token_hex(16)}.dcm"  # a name from the wire could leave the folder
-        write_durably(path, (_PREAMBLE, encode_file_meta(event.file_meta), content))
-        receipt = self._record(_instance(event, Path(path.name), content), path)
-        if not receipt.is_new:
-            path.unlink(missing_ok=True)
-        with self._lock:
-            self._speaker.wake(receipt.instance_id)
-        return len(content)
-
-    def _record(self, instance: Instance, path: Path) -> Receipt:
-        try:
-            with self._lock:
-                return add_received(self._database, instance)
-        except Exception:  # whatever it is, a file without a row would lie there for ever
-            path.unlink(missing_ok=True)
-            raise
 
 
 class Server(ThreadedAssociationServer):
@@ -178,16 +146,16 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     remove_parts(settings.incoming)
     speaker = Speaker(settings.run_dir, "receiver")
-    store = Store(settings, speaker)
+    spool = Spool(settings, speaker.wake)
     address = (settings.dicom.host, settings.dicom.port)
-    handlers: list[Any] = [(evt.EVT_C_STORE, store.handle)]
+    handlers: list[Any] = [(evt.EVT_C_STORE, Store(spool).handle)]
     server = application_entity(settings).make_server(address, evt_handlers=handlers, server_class=Server)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
     _announce(settings, server.server_address[1])
     stopped.wait()
     server.shutdown()
-    store.close()
+    spool.close()
     speaker.close()
     return 0
 
@@ -197,18 +165,11 @@ def _announce(settings: Settings, port: int) -> None:
     log.event("receiver_ready", host=settings.dicom.host, port=port)
 
 
-def _instance(event: evt.Event, path: Path, content: bytes) -> Instance:
+def _delivery(event: evt.Event) -> Delivery:
     request: Any = event.request
-    return Instance(
+    return Delivery(
         sop_class_uid=str(request.AffectedSOPClassUID),
         sop_instance_uid=str(request.AffectedSOPInstanceUID),
-        series_instance_uid="",
-        study_instance_uid="",
         transfer_syntax_uid=str(event.context.transfer_syntax),
-        path=path,
-        sha256=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
         calling_ae_title=event.assoc.requestor.ae_title,
-        received_at=clock.utc(),
-        clock_trusted=clock.is_trusted(),
     )

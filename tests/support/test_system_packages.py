@@ -37,15 +37,16 @@ def _installs(programs: Path, exit_status: int = 0) -> Path:
 
 def test_nothing_is_installed_where_nothing_is_missing(programs: Path) -> None:
     log = _installs(programs)
-    _pretend(programs, "dcmdump", "")
-    _pretend(programs, "chromium", "")
+    for name in ("dcmdump", "chromium", "Orthanc", "fusermount3"):
+        _pretend(programs, name, "")
     assert _run(programs).returncode == 0
     assert not log.exists()
 
 
 def test_only_what_is_missing_is_installed(programs: Path) -> None:
     log = _installs(programs)
-    _pretend(programs, "chromium", "")
+    for name in ("chromium", "Orthanc", "fusermount3"):
+        _pretend(programs, name, "")
     assert _run(programs).returncode == 0
     assert log.read_text().splitlines()[-1].endswith(" dcmtk")
 

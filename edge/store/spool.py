@@ -1,0 +1,100 @@
+"""The one door into the store: durable on the disk, then recorded, then acknowledged.
+
+Whatever way an object came, the receiver, a folder, a stick or the web, it passes here. Its
+bytes are stored undecoded (PS3.10 section 7.1), under a random name and behind a preamble of
+our own. Rejected: a writer for each way in, which would have as many promises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge import clock
+from edge.config import Settings
+from edge.store.database import connect
+from edge.store.files import write_durably
+from edge.store.instances import Receipt, add_received
+from edge.types import Instance
+
+_PREAMBLE = bytes(128) + b"DICM"  # zeros of our own, so that a stored file is never also a program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What the bringer of an object says of it; empty where it says nothing."""
+
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    transfer_syntax_uid: str = ""
+    calling_ae_title: str = ""
+
+
+class Spool:
+    """Keeps received objects. May be used by several threads.
+
+    Parameters
+    ----------
+    wake : told the id of whatever was kept, one thread at a time.
+    """
+
+    def __init__(self, settings: Settings, wake: Callable[[int], None]) -> None:
+        self._incoming = settings.incoming
+        self._database = connect(settings.database, any_thread=True)
+        self._wake = wake
+        self._lock = threading.Lock()  # for the connection and the wake-ups
+
+    def keep(self, file_meta: bytes, content: bytes, delivery: Delivery) -> Receipt:
+        """Store one object, and return once it would survive a power cut.
+
+        Parameters
+        ----------
+        file_meta : its encoded File Meta Information group.
+        content : its encoded data set.
+
+        Raises
+        ------
+        StorageError
+            Nothing was kept; the object must not be acknowledged.
+        """
+        path = self._incoming / f"{secrets.token_hex(16)}.dcm"  # a name from outside could leave the folder
+        write_durably(path, (_PREAMBLE, file_meta, content))
+        receipt = self._record(_instance(delivery, path, content), path)
+        if not receipt.is_new:
+            path.unlink(missing_ok=True)
+        with self._lock:
+            self._wake(receipt.instance_id)
+        return receipt
+
+    def close(self) -> None:
+        """Close the database once nobody delivers any more."""
+        with self._lock:
+            self._database.close()
+
+    def _record(self, instance: Instance, path: Path) -> Receipt:
+        try:
+            with self._lock:
+                return add_received(self._database, instance)
+        except Exception:  # whatever it is, a file without a row would lie there for ever
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _instance(delivery: Delivery, path: Path, content: bytes) -> Instance:
+    return Instance(
+        sop_class_uid=delivery.sop_class_uid,
+        sop_instance_uid=delivery.sop_instance_uid,
+        series_instance_uid="",
+        study_instance_uid="",
+        transfer_syntax_uid=delivery.transfer_syntax_uid,
+        path=Path(path.name),
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        calling_ae_title=delivery.calling_ae_title,
+        received_at=clock.utc(),
+        clock_trusted=clock.is_trusted(),
+    )

@@ -1,0 +1,20 @@
+"""The rows of the torture table, each with as many repetitions as a test run has time for."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from tests.faults.row import Row, Trial
+from tests.faults.torture import ROWS
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"row {row.number}")
+def test_the_goal_is_reached(row: Row, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seed = secrets.randbelow(1 << 32)
+    outcome = row.run(Trial(folder=tmp_path, seed=seed, is_long=False))
+    with capsys.disabled():
+        print(f"\nrow {row.number} | {row.goal} | {outcome.figure} | seed {seed}")
+    assert outcome.ok, outcome.figure

@@ -1,0 +1,61 @@
+"""``make torture``: the whole table of faults, one line a row; ``make torture ROWS=9,10`` runs only those.
+
+Each finished row is kept in ``build/torture``, so that a table that was interrupted goes on
+where it stopped; ``AGAIN=1`` forgets them. ``SEED=N`` repeats a run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.faults.row import Outcome, Row, Trial
+
+ROWS: tuple[Row, ...] = ()
+
+_KEPT = Path("build/torture")
+
+
+def main() -> int:
+    """Run the rows that the environment asks for; 0 where all goals were reached."""
+    wanted = {int(number) for number in os.environ.get("ROWS", "").split(",") if number}
+    seed = int(os.environ.get("SEED") or secrets.randbelow(1 << 32))
+    print(f"seed {seed}", flush=True)
+    rows = [row for row in ROWS if not wanted or row.number in wanted]
+    return int(not all([_report(row, seed) for row in rows]))
+
+
+def _report(row: Row, seed: int) -> bool:
+    outcome = _kept(row) or _tried(row, seed)
+    print(f"row {row.number} | {row.goal} | {outcome.figure} | {'ok' if outcome.ok else 'short'}", flush=True)
+    return outcome.ok
+
+
+def _tried(row: Row, seed: int) -> Outcome:
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        outcome = row.run(Trial(folder=Path(folder), seed=seed, is_long=True))
+    _KEPT.mkdir(parents=True, exist_ok=True)
+    kept = {"commit": _commit(), "figure": outcome.figure, "ok": outcome.ok}
+    (_KEPT / f"row_{row.number}.json").write_text(json.dumps(kept))
+    return outcome
+
+
+def _kept(row: Row) -> Outcome | None:
+    path = _KEPT / f"row_{row.number}.json"
+    if os.environ.get("AGAIN") or not path.exists():
+        return None
+    kept = json.loads(path.read_text())
+    return Outcome(figure=kept["figure"], ok=kept["ok"]) if kept["commit"] == _commit() else None
+
+
+def _commit() -> str:
+    return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
