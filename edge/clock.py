@@ -6,7 +6,8 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-_RELEASED = datetime(2026, 11, 1, tzinfo=timezone.utc)
+RELEASED = datetime(2026, 11, 1, tzinfo=timezone.utc)
+"""The wall clock cannot be right before this."""
 
 
 def utc() -> datetime:
@@ -26,4 +27,4 @@ def boot_id() -> str:
 
 def is_trusted() -> bool:
     """Whether the wall clock can be right: it cannot be before this software was written."""
-    return utc() >= _RELEASED
+    return utc() >= RELEASED

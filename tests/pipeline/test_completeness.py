@@ -29,7 +29,7 @@ from edge.types import State, StudyResult
 from tests.dicom.test_receive import port_of
 from tests.support import inputs
 from tests.support.box import WAIT_S, eventually, running
-from tests.support.sender import associated, send, store
+from tests.support.sender import associated, cut, send, store
 from tests.support.studies import ready_box
 
 
@@ -196,7 +196,7 @@ def test_a_lost_connection_is_an_abort(clinic: Clinic) -> None:
     image = inputs.dx()
     with associated(clinic.port) as association:
         store(association, image)
-        association.dul.socket.close()
+        cut(association)
         clinic.ended("aborted")
     assert clinic.study(image).is_broken_off
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -19,10 +20,17 @@ def associated(port: int) -> Generator[Association, None, None]:
         entity.add_requested_context(storage_class, ExplicitVRLittleEndian)
     association = entity.associate("127.0.0.1", port, ae_title="CHESTEDGE")
     assert association.is_established
+    connection = association.dul.socket.socket
     try:
         yield association
     finally:
         association.abort()
+        connection.close()  # the library leaves one open whose other side is gone
+
+
+def cut(association: Association) -> None:
+    """Cut the connection without a word, as a pulled cable does."""
+    association.dul.socket.socket.shutdown(socket.SHUT_RDWR)
 
 
 def store(association: Association, *datasets: Dataset) -> None:
