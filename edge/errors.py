@@ -118,6 +118,9 @@ class ReadingError(EdgeError):
         "reading_outages": N_(
             "The box went down %(count)s times while it read this study, so it was set aside. Have a person read it."
         ),
+        "out_of_memory": N_(
+            "Reading this study needed more memory than the box has, twice, so it was set aside. Have a person read it."
+        ),
         "stage_timeout": N_(
             "A step of the reading (%(stage)s) did not end in time, twice, so the study was set aside."
             " Have a person read it."

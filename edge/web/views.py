@@ -122,7 +122,7 @@ class Pages:
         with opened(self._settings.database) as database:
             if not queue.state_age(database, key, years):
                 abort(404)
-        self._live.wake()
+        self._live.tell(0)
         return self.age(key)
 
     def stamp(self, key: str) -> Response:
