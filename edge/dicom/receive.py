@@ -38,7 +38,9 @@ from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import EdgeError, SetupError, StorageError
-from edge.store.files import remove_parts, write_durably
+from edge.store.database import opened
+from edge.store.files import write_durably
+from edge.store.reconcile import reconcile
 from edge.store.spool import Delivery, Spool
 
 _VERIFICATION = UID("1.2.840.10008.1.1")
@@ -74,7 +76,7 @@ class Store:
         started = clock.monotonic()
         try:
             content = event.encoded_dataset(include_meta=False)
-            self._spool.keep(encode_file_meta(event.file_meta), content, _delivery(event))
+            self._spool.keep(_file_meta(event), content, _delivery(event))
         except StorageError as error:
             log.event("store_refused", code=error.code, status=error.dicom_status)
             return error.dicom_status
@@ -144,7 +146,9 @@ def run(settings: Settings) -> int:
     """
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
-    remove_parts(settings.incoming)
+    with opened(settings.database) as database:
+        found = reconcile(database, settings)
+    log.event("reconciled", adopted=len(found.orphans), lost=len(found.lost))
     speaker = Speaker(settings.run_dir, "receiver")
     spool = Spool(settings, speaker.wake)
     address = (settings.dicom.host, settings.dicom.port)
@@ -163,6 +167,13 @@ def run(settings: Settings) -> int:
 def _announce(settings: Settings, port: int) -> None:
     write_durably(settings.run_dir / "receiver.port", [b"%d\n" % port])
     log.event("receiver_ready", host=settings.dicom.host, port=port)
+
+
+def _file_meta(event: evt.Event) -> bytes:
+    meta = event.file_meta
+    # So that a database made anew from the files knows who sent each (PS3.10 table 7.1-1).
+    meta.SourceApplicationEntityTitle = event.assoc.requestor.ae_title
+    return bytes(encode_file_meta(meta))
 
 
 def _delivery(event: evt.Event) -> Delivery:

@@ -85,3 +85,24 @@ def _stated_age(database: Database) -> None:
 @MIGRATIONS(name="0005_studies_by_patient")
 def _studies_by_patient(database: Database) -> None:
     database.execute("CREATE INDEX studies_by_patient ON studies (patient_id)")
+
+
+@MIGRATIONS(name="0006_housekeeping")
+def _housekeeping(database: Database) -> None:
+    database.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    # viewed_as: state and version that somebody saw; a newer result has not been seen.
+    database.execute("ALTER TABLE studies ADD COLUMN viewed_as TEXT")
+    database.execute("ALTER TABLE studies ADD COLUMN viewed_running_s REAL")
+    database.execute("ALTER TABLE studies ADD COLUMN delivered_at TEXT")
+    database.execute("""
+        CREATE TABLE deletions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            study_key TEXT NOT NULL,
+            received_at TEXT NOT NULL,
+            deleted_at TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            instance_count INTEGER NOT NULL
+        )""")
+    # Files that no row names any more and that are still to be removed, below the data folder.
+    database.execute("CREATE TABLE doomed (path TEXT PRIMARY KEY)")

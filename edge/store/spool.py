@@ -11,17 +11,21 @@ import hashlib
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from sqlite_utils import Database
 
 from edge import clock
 from edge.config import Settings
+from edge.store.budget import require_room
 from edge.store.database import connect
 from edge.store.files import write_durably
-from edge.store.instances import Receipt, add_received
+from edge.store.instances import Receipt, add_received, restore
 from edge.types import Instance
 
-_PREAMBLE = bytes(128) + b"DICM"  # zeros of our own, so that a stored file is never also a program
+PREAMBLE = bytes(128) + b"DICM"  # zeros of our own, so that a stored file is never also a program
+"""What every stored file begins with (PS3.10 section 7.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,7 @@ class Spool:
     """
 
     def __init__(self, settings: Settings, wake: Callable[[int], None]) -> None:
-        self._incoming = settings.incoming
+        self._settings = settings
         self._database = connect(settings.database, any_thread=True)
         self._wake = wake
         self._lock = threading.Lock()  # for the connection and the wake-ups
@@ -61,12 +65,12 @@ class Spool:
         StorageError
             Nothing was kept; the object must not be acknowledged.
         """
-        path = self._incoming / f"{secrets.token_hex(16)}.dcm"  # a name from outside could leave the folder
-        write_durably(path, (_PREAMBLE, file_meta, content))
-        receipt = self._record(_instance(delivery, path, content), path)
-        if not receipt.is_new:
-            path.unlink(missing_ok=True)
         with self._lock:
+            require_room(self._database, self._settings, len(content))
+        path = self._settings.incoming / f"{secrets.token_hex(16)}.dcm"  # a name from outside could leave the folder
+        write_durably(path, (PREAMBLE, file_meta, content))
+        with self._lock:
+            receipt = self._record(_instance(delivery, path, content))
             self._wake(receipt.instance_id)
         return receipt
 
@@ -75,13 +79,30 @@ class Spool:
         with self._lock:
             self._database.close()
 
-    def _record(self, instance: Instance, path: Path) -> Receipt:
+    def _record(self, instance: Instance) -> Receipt:
         try:
-            with self._lock:
-                return add_received(self._database, instance)
-        except Exception:  # whatever it is, a file without a row would lie there for ever
-            path.unlink(missing_ok=True)
+            return record(self._database, self._settings.incoming, instance)
+        except Exception:  # whatever it is, the sender sends again, and a copy for each try would fill the disk
+            (self._settings.incoming / instance.path).unlink(missing_ok=True)
             raise
+
+
+def record(database: Database, incoming: Path, instance: Instance) -> Receipt:
+    """Record an object whose file is durable, and keep one file of each content.
+
+    Raises
+    ------
+    StorageError
+        Nothing was recorded, and the file is as it was.
+    """
+    receipt = add_received(database, instance)
+    if receipt.is_new:
+        return receipt
+    if (incoming / receipt.path).exists():
+        (incoming / instance.path).unlink(missing_ok=True)
+        return receipt
+    restore(database, receipt.instance_id, instance.path)
+    return replace(receipt, path=instance.path)
 
 
 def _instance(delivery: Delivery, path: Path, content: bytes) -> Instance:
