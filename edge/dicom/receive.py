@@ -146,9 +146,7 @@ def run(settings: Settings) -> int:
     """
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
-    with opened(settings.database) as database:
-        found = reconcile(database, settings)
-    log.event("reconciled", adopted=len(found.orphans), lost=len(found.lost))
+    _reconcile(settings)
     speaker = Speaker(settings.run_dir, "receiver")
     spool = Spool(settings, speaker.wake)
     address = (settings.dicom.host, settings.dicom.port)
@@ -162,6 +160,15 @@ def run(settings: Settings) -> int:
     spool.close()
     speaker.close()
     return 0
+
+
+def _reconcile(settings: Settings) -> None:
+    try:
+        with opened(settings.database) as database:
+            found = reconcile(database, settings)
+        log.event("reconciled", adopted=len(found.orphans), lost=len(found.lost))
+    except StorageError as error:  # on a full disk the box must still answer, if only with a refusal
+        log.event("reconcile_failed", code=error.code)
 
 
 def _announce(settings: Settings, port: int) -> None:

@@ -47,6 +47,11 @@ def partition_share(folder: Path, extra_bytes: int = 0) -> float:
     return (used * disk.f_frsize + extra_bytes) / max(1, (used + disk.f_bavail) * disk.f_frsize)
 
 
+def level(share: float) -> str:
+    """``ok``, ``warning`` or ``full``, by how full the box is from 0 to 1."""
+    return "full" if share >= REFUSE_FROM else "warning" if share >= WARN_FROM else "ok"
+
+
 def require_room(database: Database, settings: Settings, size_bytes: int) -> None:
     """Refuse what would fill the box.
 

@@ -23,6 +23,7 @@ from edge.store import facts
 from edge.store.budget import WARN_FROM, used_share
 from edge.store.database import opened, writing
 from edge.store.files import sync_folder
+from edge.types import State
 
 _DAY_S = 24 * 3600
 _ENDED = "('done', 'no_result', 'failed', 'quarantined')"
@@ -41,8 +42,8 @@ class Deletion:
     instance_count: int
 
 
-def note_view(database: Database, study_key: str) -> None:
-    """Keep that somebody opened a study whose reading has ended.
+def note_view(database: Database, study_key: str, state: State, version: int) -> None:
+    """Keep that somebody saw this state and version of a study.
 
     Raises
     ------
@@ -51,9 +52,8 @@ def note_view(database: Database, study_key: str) -> None:
     """
     with writing(database):
         database.execute(
-            f"UPDATE studies SET viewed_as = {_SEEN_NOW}, viewed_running_s = ? "  # noqa: S608
-            f"WHERE study_key = ? AND state IN {_ENDED}",
-            (facts.number(database, facts.RUNNING_S), study_key),
+            "UPDATE studies SET viewed_as = ?, viewed_running_s = ? WHERE study_key = ?",
+            (f"{state.value} {version}", facts.number(database, facts.RUNNING_S), study_key),
         )
 
 
@@ -83,12 +83,11 @@ def finish_deletions(database: Database, settings: Settings) -> None:
     paths = [settings.data_dir / row["path"] for row in database.execute("SELECT path FROM doomed")]
     if not paths:
         return
-    for path in paths:
-        _remove(path)
+    removed = [path for path in paths if _remove(path)]
     for folder in (settings.incoming, settings.results):
         sync_folder(folder)
     with writing(database):
-        for path in paths:
+        for path in removed:
             database.execute("DELETE FROM doomed WHERE path = ?", (str(path.relative_to(settings.data_dir)),))
 
 
@@ -142,11 +141,16 @@ def _delete(database: Database, settings: Settings, study: Any) -> None:
     log.event("study_deleted", study_id=study["id"], code=study["why"], count=len(instances), size_bytes=size_bytes)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _remove(path: Path) -> bool:
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        log.event("removal_failed", error_type=type(error).__name__, where=log.where(error))
+        return False
+    return True
 
 
 def _line(row: Any) -> Deletion:
