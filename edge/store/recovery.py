@@ -19,6 +19,7 @@ from edge.errors import StorageError
 from edge.store import facts
 from edge.store.database import connect, migrate, writing
 from edge.store.files import sync_folder
+from edge.store.journal import Action, note
 
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 
@@ -83,6 +84,7 @@ def rebuild(settings: Settings) -> None:
     try:
         with writing(database):
             facts.keep(database, facts.REBUILT_AT, clock.utc().isoformat())
+            note(database, Action.STORE_REBUILT)
     finally:
         database.close()
 

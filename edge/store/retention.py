@@ -23,6 +23,7 @@ from edge.store import facts
 from edge.store.budget import WARN_FROM, used_share
 from edge.store.database import opened, writing
 from edge.store.files import sync_folder
+from edge.store.journal import Action, note
 from edge.types import State
 
 _DAY_S = 24 * 3600
@@ -138,6 +139,7 @@ def _delete(database: Database, settings: Settings, study: Any) -> None:
     for table, column in (("results", "study_id"), ("instances", "study_id"), ("studies", "id")):
         database.execute(f"DELETE FROM {table} WHERE {column} = ?", (study["id"],))  # noqa: S608
     facts.add(database, facts.USED_BYTES, -size_bytes)
+    note(database, Action.STUDY_DELETED, study_key=study["study_key"], count=len(instances), code=study["why"])
     log.event("study_deleted", study_id=study["id"], code=study["why"], count=len(instances), size_bytes=size_bytes)
 
 
