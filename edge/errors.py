@@ -59,6 +59,16 @@ class UnreadableError(EdgeError):
     }
 
 
+class SourceError(EdgeError):
+    """A file of a folder or a stick that cannot be taken in; it stays where it is."""
+
+    texts = {
+        "unopenable": N_("The file could not be opened. Check its permissions."),
+        "too_large": N_("The file is larger than the box takes."),
+        "changed": N_("The file changed while it was read."),
+    }
+
+
 class SetupError(EdgeError):
     """Something about this machine or its configuration; the person who set it up has to act."""
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -52,25 +53,25 @@ class Spool:
         self._wake = wake
         self._lock = threading.Lock()  # for the connection and the wake-ups
 
-    def keep(self, file_meta: bytes, content: bytes, delivery: Delivery) -> Receipt:
+    def keep(self, file_meta: bytes, content: bytes | Iterable[bytes], delivery: Delivery) -> Receipt:
         """Store one object, and return once it would survive a power cut.
 
         Parameters
         ----------
         file_meta : its encoded File Meta Information group.
-        content : its encoded data set.
+        content : its encoded data set, whole or in pieces; what iterating raises is passed on.
 
         Raises
         ------
         StorageError
             Nothing was kept; the object must not be acknowledged.
         """
-        with self._lock:
-            require_room(self._database, self._settings, len(content))
+        self._admit(len(content) if isinstance(content, bytes) else 0)
         path = self._settings.incoming / f"{secrets.token_hex(16)}.dcm"  # a name from outside could leave the folder
-        write_durably(path, (PREAMBLE, file_meta, content))
+        counted = _Counted((content,) if isinstance(content, bytes) else content, self._admit)
+        write_durably(path, chain((PREAMBLE, file_meta), counted))
         with self._lock:
-            receipt = self._record(_instance(delivery, path, content))
+            receipt = self._record(_instance(delivery, path, counted))
             self._wake(receipt.instance_id)
         return receipt
 
@@ -78,6 +79,10 @@ class Spool:
         """Close the database once nobody delivers any more."""
         with self._lock:
             self._database.close()
+
+    def _admit(self, size_bytes: int) -> None:
+        with self._lock:
+            require_room(self._database, self._settings, size_bytes)
 
     def _record(self, instance: Instance) -> Receipt:
         try:
@@ -105,7 +110,24 @@ def record(database: Database, incoming: Path, instance: Instance) -> Receipt:
     return replace(receipt, path=instance.path)
 
 
-def _instance(delivery: Delivery, path: Path, content: bytes) -> Instance:
+class _Counted:
+    """Pieces that are counted and hashed as they pass, each of them while there is room for all so far."""
+
+    def __init__(self, pieces: Iterable[bytes], admit: Callable[[int], None]) -> None:
+        self._pieces = pieces
+        self._admit = admit
+        self.digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.digest.update(piece)
+            self.size_bytes += len(piece)
+            self._admit(self.size_bytes)
+            yield piece
+
+
+def _instance(delivery: Delivery, path: Path, content: _Counted) -> Instance:
     return Instance(
         sop_class_uid=delivery.sop_class_uid,
         sop_instance_uid=delivery.sop_instance_uid,
@@ -113,8 +135,8 @@ def _instance(delivery: Delivery, path: Path, content: bytes) -> Instance:
         study_instance_uid="",
         transfer_syntax_uid=delivery.transfer_syntax_uid,
         path=Path(path.name),
-        sha256=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
+        sha256=content.digest.hexdigest(),
+        size_bytes=content.size_bytes,
         calling_ae_title=delivery.calling_ae_title,
         received_at=clock.utc(),
         clock_trusted=clock.is_trusted(),

@@ -12,7 +12,7 @@ from edge.config import Settings, StorageSettings
 from edge.errors import StorageError
 from edge.store import budget, facts
 from edge.store.database import connect, writing
-from edge.store.spool import Spool
+from edge.store.spool import Delivery, Spool
 from tests.support.objects import put
 from tests.support.studies import ready_box
 
@@ -73,3 +73,9 @@ def test_what_is_measured_is_what_the_files_take(box: Settings) -> None:
 @pytest.mark.parametrize(("share", "expected"), [(0.79, "ok"), (0.8, "warning"), (0.94, "warning"), (0.95, "full")])
 def test_the_marks(share: float, expected: str) -> None:
     assert budget.level(share) == expected
+
+
+def test_what_comes_in_pieces_is_refused_where_it_no_longer_fits(box: Settings, spool: Spool) -> None:
+    with pytest.raises(StorageError):
+        spool.keep(b"", (bytes(100_000) for _ in range(20)), Delivery())
+    assert list(box.incoming.iterdir()) == []
