@@ -112,7 +112,7 @@ def _oldest(database: Database, settings: Settings) -> Any:
     seen_by = facts.number(database, facts.RUNNING_S) - settings.storage.keep_days * _DAY_S
     return database.execute(
         f"""SELECT *, CASE WHEN delivered_at IS NULL THEN 'viewed' ELSE 'delivered' END AS why FROM studies
-            WHERE state IN {_ENDED} AND viewed_as = {_SEEN_NOW}
+            WHERE state IN {_ENDED} AND NOT unread AND viewed_as = {_SEEN_NOW}
                 AND (delivered_at IS NOT NULL OR (? = '' AND viewed_running_s <= ?))
                 AND NOT EXISTS (SELECT 1 FROM instances WHERE study_id = studies.id AND state = 'received')
             ORDER BY id LIMIT 1""",  # noqa: S608

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -19,6 +20,8 @@ from sqlite_utils import Database
 
 from edge import clock
 from edge.config import Settings
+from edge.store import associations
+from edge.store.associations import End
 from edge.store.budget import require_room
 from edge.store.database import connect
 from edge.store.files import write_durably
@@ -31,12 +34,16 @@ PREAMBLE = bytes(128) + b"DICM"  # zeros of our own, so that a stored file is ne
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What the bringer of an object says of it; empty where it says nothing."""
+    """What the bringer of an object says of it; empty where it says nothing.
+
+    ``association_id`` is the number of what it came with (``Spool.begin``); None for an object that came alone.
+    """
 
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
     transfer_syntax_uid: str = ""
     calling_ae_title: str = ""
+    association_id: int | None = None
 
 
 class Spool:
@@ -71,9 +78,43 @@ class Spool:
         counted = _Counted((content,) if isinstance(content, bytes) else content, self._admit)
         write_durably(path, chain((PREAMBLE, file_meta), counted))
         with self._lock:
-            receipt = self._record(_instance(delivery, path, counted))
+            receipt = self._record(_instance(delivery, path, counted), delivery.association_id)
             self._wake(receipt.instance_id)
         return receipt
+
+    def begin(self, calling_ae_title: str = "") -> int:
+        """Open a delivery of several objects, and return its number; their studies wait for its end.
+
+        Raises
+        ------
+        StorageError
+            Nothing was opened.
+        """
+        with self._lock:
+            return associations.begin(self._database, calling_ae_title)
+
+    def end(self, association_id: int, how: End) -> None:
+        """End a delivery: what it brought may be read.
+
+        Raises
+        ------
+        StorageError
+            It is still open; try again.
+        """
+        with self._lock:
+            associations.finish(self._database, association_id, how)
+            self._wake(association_id)
+
+    @contextmanager
+    def together(self, calling_ae_title: str = "") -> Generator[int, None, None]:
+        """A delivery for the length of the block, which counts as broken off where the block raises."""
+        association_id = self.begin(calling_ae_title)
+        try:
+            yield association_id
+        except BaseException:
+            self.end(association_id, End.ABORTED)
+            raise
+        self.end(association_id, End.RELEASED)
 
     def close(self) -> None:
         """Close the database once nobody delivers any more."""
@@ -84,23 +125,27 @@ class Spool:
         with self._lock:
             require_room(self._database, self._settings, size_bytes)
 
-    def _record(self, instance: Instance) -> Receipt:
+    def _record(self, instance: Instance, association_id: int | None) -> Receipt:
         try:
-            return record(self._database, self._settings.incoming, instance)
+            return record(self._database, self._settings.incoming, instance, association_id)
         except Exception:  # whatever it is, the sender sends again, and a copy for each try would fill the disk
             (self._settings.incoming / instance.path).unlink(missing_ok=True)
             raise
 
 
-def record(database: Database, incoming: Path, instance: Instance) -> Receipt:
+def record(database: Database, incoming: Path, instance: Instance, association_id: int | None = None) -> Receipt:
     """Record an object whose file is durable, and keep one file of each content.
+
+    Parameters
+    ----------
+    association_id : the delivery that brought it.
 
     Raises
     ------
     StorageError
         Nothing was recorded, and the file is as it was.
     """
-    receipt = add_received(database, instance)
+    receipt = add_received(database, instance, association_id)
     if receipt.is_new:
         return receipt
     if (incoming / receipt.path).exists():

@@ -138,9 +138,9 @@ def test_a_file_recorded_by_the_search_and_by_its_writer_is_kept_once(
 ) -> None:
     """Another process may look for files without a row between the writing of a file and of its row."""
 
-    def searched_first(own: Database, incoming: Path, instance: Instance) -> instances.Receipt:
+    def searched_first(own: Database, incoming: Path, instance: Instance, number: int | None) -> instances.Receipt:
         reconcile(database, box)
-        return record(own, incoming, instance)
+        return record(own, incoming, instance, number)
 
     monkeypatch.setattr("edge.store.spool.record", searched_first)
     receipt = put(spool, b"content")
@@ -166,7 +166,7 @@ def test_a_deletion_that_was_interrupted_is_finished_and_not_taken_in(
     pictures.mkdir(parents=True)
     (pictures / "preview.jpg").write_bytes(b"picture")
     instances.attach(database, receipt.instance_id, ATTRIBUTES)
-    database.execute("UPDATE studies SET state = 'done', viewed_as = 'done 0', delivered_at = '2026-01-01'")
+    database.execute("UPDATE studies SET state = 'done', unread = 0, viewed_as = 'done 0', delivered_at = '2026-01-01'")
     database.conn.commit()
     monkeypatch.setattr(retention, "WARN_FROM", 0.0)
     monkeypatch.setattr(retention, "finish_deletions", lambda *given: (_ for _ in ()).throw(StorageError("database")))

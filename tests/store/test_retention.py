@@ -141,7 +141,8 @@ def test_what_was_seen_lately_stays(box: Settings, database: Database, keys: lis
 
 def test_a_newer_result_that_nobody_has_seen_stays(box: Settings, database: Database, keys: list[str]) -> None:
     see(database, keys[0])
-    queue.state_age(database, keys[0], 40)
+    with writing(database):
+        database.execute("UPDATE studies SET state = 'ready', stated_age_years = 40 WHERE study_key = ?", keys[:1])
     claimed = queue.claim(database)
     assert claimed is not None and claimed.study_key == keys[0]
     run_for(database, 31)
