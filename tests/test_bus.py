@@ -23,8 +23,9 @@ from edge.types import State
 from tests.dicom.test_receive import port_of
 from tests.support import inputs
 from tests.support.box import eventually, running
+from tests.support.results import AGE_UNKNOWN, complete_result
 from tests.support.sender import send
-from tests.support.studies import ready_box
+from tests.support.studies import put_finished_study, ready_box
 
 WORDS = 20_000
 
@@ -111,8 +112,7 @@ def test_with_every_word_lost_everything_is_still_done(tmp_path: Path) -> None:
                     assert answer.read().decode().startswith(f"{row.state.value} 1 1")
 
 
-def test_the_page_wakes_the_worker(tmp_path: Path) -> None:
-    """By the order of events: the worker's own look each second would come later than its ear."""
+def test_an_age_that_the_page_takes_is_told_to_the_worker(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     with running("web", settings):
         port = settings.run_dir / "web.port"
@@ -135,9 +135,6 @@ def ended(settings: Settings) -> list[studies.WorklistRow]:
 
 
 def waiting_for_an_age(settings: Settings) -> str:
-    from tests.support.results import AGE_UNKNOWN, complete_result
-    from tests.support.studies import put_finished_study
-
     return put_finished_study(settings, complete_result(quality=[AGE_UNKNOWN.as_json()]))
 
 

@@ -25,10 +25,10 @@ from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageEr
 from edge.dicom.reader import FOLDER_PREFIX, Reader
 from edge.errors import ModelError, ReadingError, SetupError, StorageError, UnreadableError
 from edge.lifeline import identity
-from edge.pipeline.budget import DECODING, OUT_OF_MEMORY, STORING, Budget, fault
 from edge.pipeline.pictures import write_pictures
 from edge.pipeline.reading import Known, SourceImage, load_engines, read_study
 from edge.pipeline.schema import to_json
+from edge.pipeline.step_budget import DECODING, OUT_OF_MEMORY, STORING, Budget, fault
 from edge.store import completeness, instances, queue
 from edge.store.database import connect
 from edge.types import StudyResult

@@ -142,3 +142,24 @@ def _completeness(database: Database) -> None:
     database.execute("CREATE INDEX studies_not_final ON studies (id) WHERE NOT is_final OR unread")
     database.execute("CREATE INDEX studies_by_arrival ON studies (newest_instance_id)")
     database.execute("ALTER TABLE results ADD COLUMN set_sha256 TEXT NOT NULL DEFAULT ''")
+
+
+@MIGRATIONS(name="0008_housekeeping")
+def _housekeeping(database: Database) -> None:
+    database.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    # viewed_as: state and version that somebody saw; a newer result has not been seen.
+    database.execute("ALTER TABLE studies ADD COLUMN viewed_as TEXT")
+    database.execute("ALTER TABLE studies ADD COLUMN viewed_running_s REAL")
+    database.execute("ALTER TABLE studies ADD COLUMN delivered_at TEXT")
+    database.execute("""
+        CREATE TABLE deletions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            study_key TEXT NOT NULL,
+            received_at TEXT NOT NULL,
+            deleted_at TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            instance_count INTEGER NOT NULL
+        )""")
+    # Files that no row names any more and that are still to be removed, below the data folder.
+    database.execute("CREATE TABLE doomed (path TEXT PRIMARY KEY)")

@@ -14,9 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.faults import row_18_hanging_stage, row_20_out_of_memory
 from tests.faults.row import Outcome, Row, Trial
 
-ROWS: tuple[Row, ...] = ()
+ROWS: tuple[Row, ...] = (row_18_hanging_stage.ROW, row_20_out_of_memory.ROW)
 
 _KEPT = Path("build/torture")
 
