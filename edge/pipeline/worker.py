@@ -97,7 +97,7 @@ class Worker:
 
     def _readable(self, arrival: instances.Arrival) -> ParsedImage:
         if arrival.attempts > _MAX_PARSE_ATTEMPTS:
-            raise UnreadableError("parser_limit")
+            raise UnreadableError("reader_crashed")
         image = self._reader.read(self._path(arrival.path))
         if arrival.conflicts:
             raise UnreadableImageError("conflicting_duplicate", image)
