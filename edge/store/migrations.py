@@ -85,3 +85,26 @@ def _stated_age(database: Database) -> None:
 @MIGRATIONS(name="0005_studies_by_patient")
 def _studies_by_patient(database: Database) -> None:
     database.execute("CREATE INDEX studies_by_patient ON studies (patient_id)")
+
+
+@MIGRATIONS(name="0006_journal")
+def _journal(database: Database) -> None:
+    database.execute("""
+        CREATE TABLE journal (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            happened_at TEXT NOT NULL,
+            clock_trusted INTEGER NOT NULL,
+            action TEXT NOT NULL,
+            fields TEXT NOT NULL
+        )""")
+    # The one row tells how far the audit files go: what is missing from their end is seen by it.
+    database.execute("""
+        CREATE TABLE audit_anchor (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            sequence INTEGER NOT NULL,
+            sha256 TEXT NOT NULL,
+            file TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            sent_sequence INTEGER NOT NULL
+        )""")
+    database.execute("ALTER TABLE results ADD COLUMN clock_trusted INTEGER NOT NULL DEFAULT 1")
