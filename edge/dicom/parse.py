@@ -93,18 +93,17 @@ def _read(file: LimitedFile, code: str) -> Dataset:
     except Exception as error:  # pydicom raises anything on broken bytes, and puts other errors in the place of some
         if file.refusal is not None:
             raise file.refusal from error
-        if _came_of(error, MemoryError):
-            raise MemoryError from error
-        if _came_of(error, RecursionError):
-            raise UnreadableError("too_deep") from error
+        _raise_limits(error)
         is_at_end = code == "undecodable" and file.tell() == file.size_bytes
         raise UnreadableError("truncated" if is_at_end else code) from error
 
 
-def _came_of(error: BaseException | None, kind: type[BaseException]) -> bool:
-    while error is not None and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
-    return error is not None
+def _raise_limits(error: BaseException) -> None:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (MemoryError, RecursionError)):
+            raise type(cause) from error
+        cause = cause.__cause__ or cause.__context__
 
 
 def _check_kind(dataset: Dataset) -> None:
@@ -132,14 +131,10 @@ def _telling(header: Header) -> Generator[None, None, None]:
         yield
     except UnreadableError as error:
         raise UnreadableImageError(error.code, header, **error.values) from error
-    except MemoryError:
-        raise
-    except RecursionError as error:
-        raise UnreadableImageError("too_deep", header) from error
-    except NotImplementedError as error:
-        raise UnreadableImageError("unsupported_transfer_syntax", header) from error
     except Exception as error:  # each codec has its own errors; broken tables and windows raise in many ways
-        raise UnreadableImageError("undecodable", header) from error
+        _raise_limits(error)
+        code = "unsupported_transfer_syntax" if isinstance(error, NotImplementedError) else "undecodable"
+        raise UnreadableImageError(code, header) from error
 
 
 def _told(bands: Iterable[Pixels], header: Header) -> Iterator[Pixels]:
