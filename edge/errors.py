@@ -75,6 +75,8 @@ class SetupError(EdgeError):
         "no_permission": N_("No permission to write to %(path)s."),
         "no_reader": N_("The process that reads files does not start. Run chest-edge doctor."),
         "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),
+        "bad_time": N_("%(value)s is no time. Write it as in 2026-11-24 17:00."),
+        "clock_forbidden": N_("Only an administrator may set the clock of this machine. Run the command with sudo."),
         "path_too_long": N_("The path %(path)s is too long for a socket (%(limit)s characters at most)."),
     }
 

@@ -29,8 +29,9 @@ from edge.dicom.receive import application_entity, own_address
 from edge.dicom.send import echo
 from edge.errors import SetupError
 from edge.store.database import migrate
+from edge.store.journal import Action, note_alone
 
-NAMES = ("receiver", "worker", "web")
+NAMES = ("receiver", "worker", "web", "housekeeping")
 
 _LOOK_S = 0.1
 _FIRST_DELAY_S = 0.5
@@ -62,6 +63,7 @@ def serve(settings: Settings, *, demo: bool, ready: Callable[[str], None]) -> in
     with _locked(settings):
         settings = _with_ports(settings)
         migrate(settings.database)
+        note_alone(settings.database, Action.BOX_STARTED)
         _supervise(settings, demo, ready, stopped)
     return 0
 
@@ -81,6 +83,7 @@ def _supervise(settings: Settings, demo: bool, ready: Callable[[str], None], sto
                 ready(f"http://{LOOPBACK}:{settings.web.port}/")
                 examples = start("examples", described) if demo else None
     finally:
+        note_alone(settings.database, Action.BOX_STOPPED)
         _end([process.running for process in kept] + [examples])
 
 

@@ -30,7 +30,7 @@ def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
         try:
             _write(part, pieces)
             part.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except BaseException:
             part.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
@@ -53,7 +53,8 @@ def _write(path: Path, pieces: Iterable[bytes]) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from edge.store import journal
 from edge.store.database import writing
+from edge.store.journal import Action
 from edge.types import Instance, Remark, State
 
 
@@ -25,6 +27,14 @@ class Receipt:
     instance_id: int
     study_key: str
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """The open note (``edge.store.journal``) that counts what comes from this host in one association."""
+
+    key: str
+    host: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +67,8 @@ class Attributes:
     sex: str
 
 
-def add_received(database: Database, instance: Instance) -> Receipt:
-    """Record an object whose file is already safe on the disk.
+def add_received(database: Database, instance: Instance, noted: Noted | None = None) -> Receipt:
+    """Record an object whose file is already safe on the disk, and count it in the association's note.
 
     Raises
     ------
@@ -66,8 +76,12 @@ def add_received(database: Database, instance: Instance) -> Receipt:
         Nothing was recorded; the object must not be acknowledged.
     """
     with writing(database):
-        known = _same_content(database, instance)
-        return known if known else _insert(database, instance)
+        if known := _same_content(database, instance):
+            return known
+        if noted:
+            title = journal.printable(instance.calling_ae_title)
+            journal.count(database, noted.key, Action.INSTANCES_STORED, ae_title=title, host=noted.host)
+        return _insert(database, instance)
 
 
 def next_arrival(database: Database) -> Arrival | None:

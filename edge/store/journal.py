@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -20,8 +21,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from edge import clock
-from edge.store.database import opened, writing
+from edge import clock, log
+from edge.errors import StorageError
+from edge.store.database import folder_of, opened, writing
 
 
 class Action(str, Enum):
@@ -83,11 +85,12 @@ class Entry:
     fields: Mapping[str, Any]
 
 
-def note(database: Database, action: Action, **fields: str | int) -> None:
+def note(database: Database, action: Action, *, open_key: str | None = None, **fields: str | int) -> None:
     """Append a note inside the caller's transaction (``edge.store.database.writing``).
 
     Parameters
     ----------
+    open_key : of a note that may still count more; it is not taken before ``close`` ends it.
     **fields : named in ``FIELDS``, each of the form given there.
 
     Raises
@@ -103,26 +106,50 @@ def note(database: Database, action: Action, **fields: str | int) -> None:
     if not database.conn.in_transaction:
         raise RuntimeError("expected a transaction that holds the deed and its note")
     database.execute(
-        "INSERT INTO journal (happened_at, clock_trusted, action, fields) VALUES (?, ?, ?, ?)",
-        (clock.utc().isoformat(), clock.is_trusted(), action.value, json.dumps(fields)),
+        "INSERT INTO journal (happened_at, clock_trusted, action, fields, open_key) VALUES (?, ?, ?, ?, ?)",
+        (clock.utc().isoformat(), clock.is_trusted(folder_of(database)), action.value, json.dumps(fields), open_key),
     )
+
+
+def count(database: Database, open_key: str, action: Action, **fields: str | int) -> None:
+    """Count one more in the open note of this key, or begin it: one note for all that an association brings."""
+    more = "UPDATE journal SET fields = json_set(fields, '$.count', json_extract(fields, '$.count') + 1) WHERE open_key = ?"
+    if not database.execute(more, (open_key,)).rowcount:
+        note(database, action, open_key=open_key, count=1, **fields)
+
+
+def close(source: Path | Database, open_key: str | None = None) -> None:
+    """End the open note of this key; of all, where none is named and whoever counted has gone."""
+    with _alone(source) as database:
+        database.execute("UPDATE journal SET open_key = NULL WHERE open_key = coalesce(?, open_key)", (open_key,))
 
 
 def note_alone(source: Path | Database, action: Action, **fields: str | int) -> None:
     """Append a note in a transaction of its own, for a deed that changes nothing in the store.
 
-    Raises
-    ------
-    StorageError
-        Nothing was noted.
+    Where the disk is full, the page must still show what it has: then the log tells that a note is missing.
     """
-    with opened(source) as database, writing(database):
+    with _alone(source) as database:
         note(database, action, **fields)
+
+
+@contextmanager
+def _alone(source: Path | Database) -> Generator[Database, None, None]:
+    try:
+        with opened(source) as database, writing(database):
+            yield database
+    except StorageError as error:
+        log.event("not_noted", code=error.code)
+
+
+def printable(ae_title: str) -> str:
+    """A foreign AE title in the form of the field ``ae_title``."""
+    return re.sub("[^ -~]", "?", ae_title)[:16]
 
 
 def entries(database: Database, limit: int) -> list[Entry]:
     """The oldest notes that the audit trail does not hold yet, at most ``limit``."""
-    rows = database.execute("SELECT * FROM journal ORDER BY id LIMIT ?", (limit,))
+    rows = database.execute("SELECT * FROM journal WHERE open_key IS NULL ORDER BY id LIMIT ?", (limit,))
     return [
         Entry(
             journal_id=row["id"],
@@ -137,8 +164,8 @@ def entries(database: Database, limit: int) -> list[Entry]:
 
 def forget(database: Database, written: Iterable[Entry]) -> None:
     """Remove notes that the audit trail holds, inside the caller's transaction."""
-    last = max((entry.journal_id for entry in written), default=0)
-    database.execute("DELETE FROM journal WHERE id <= ?", (last,))
+    for entry in written:
+        database.execute("DELETE FROM journal WHERE id = ?", (entry.journal_id,))
 
 
 def _is_allowed(name: str, value: str | int) -> bool:

@@ -15,8 +15,10 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from edge import clock
 from edge.errors import ReadingError, StatedAgeError
-from edge.store.database import writing
+from edge.store.database import folder_of, writing
+from edge.store.journal import Action, note
 from edge.store.priors import prior
 from edge.types import Remark, State
 
@@ -92,6 +94,7 @@ def complete(database: Database, claimed: Claim, outcome: Outcome) -> None:
                 "has_preview": outcome.has_preview,
                 "result": json.dumps(outcome.result),
                 "completed_at": completed_at,
+                "clock_trusted": clock.is_trusted(folder_of(database)),
             }
         )
         database.execute(
@@ -167,6 +170,7 @@ def state_age(database: Database, study_key: str, years: int) -> bool:
             "UPDATE studies SET stated_age_years = ?, state = 'ready', attempts = 0 WHERE study_key = ?",
             (years, study_key),
         )
+        note(database, Action.AGE_STATED, study_key=study_key)
         return True
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from edge import clock
 from edge.config import Settings
+from edge.store import journal
 from edge.store.database import connect
 from edge.store.files import write_durably
-from edge.store.instances import Receipt, add_received
+from edge.store.instances import Noted, Receipt, add_received
 from edge.types import Instance
 
 _PREAMBLE = bytes(128) + b"DICM"  # zeros of our own, so that a stored file is never also a program
@@ -32,6 +33,7 @@ class Delivery:
     sop_instance_uid: str = ""
     transfer_syntax_uid: str = ""
     calling_ae_title: str = ""
+    noted: Noted | None = None
 
 
 class Spool:
@@ -63,7 +65,7 @@ class Spool:
         """
         path = self._incoming / f"{secrets.token_hex(16)}.dcm"  # a name from outside could leave the folder
         write_durably(path, (_PREAMBLE, file_meta, content))
-        receipt = self._record(_instance(delivery, path, content), path)
+        receipt = self._record(_instance(delivery, path, content), path, delivery.noted)
         if not receipt.is_new:
             path.unlink(missing_ok=True)
         with self._lock:
@@ -75,16 +77,22 @@ class Spool:
         with self._lock:
             self._database.close()
 
-    def _record(self, instance: Instance, path: Path) -> Receipt:
+    def ended(self, note_key: str) -> None:
+        """Nothing more comes for this open note."""
+        with self._lock:
+            journal.close(self._database, note_key)
+
+    def _record(self, instance: Instance, path: Path, noted: Noted | None) -> Receipt:
         try:
             with self._lock:
-                return add_received(self._database, instance)
+                return add_received(self._database, instance, noted)
         except Exception:  # whatever it is, a file without a row would lie there for ever
             path.unlink(missing_ok=True)
             raise
 
 
 def _instance(delivery: Delivery, path: Path, content: bytes) -> Instance:
+    data_dir = path.parent.parent
     return Instance(
         sop_class_uid=delivery.sop_class_uid,
         sop_instance_uid=delivery.sop_instance_uid,
@@ -96,5 +104,5 @@ def _instance(delivery: Delivery, path: Path, content: bytes) -> Instance:
         size_bytes=len(content),
         calling_ae_title=delivery.calling_ae_title,
         received_at=clock.utc(),
-        clock_trusted=clock.is_trusted(),
+        clock_trusted=clock.is_trusted(data_dir),
     )

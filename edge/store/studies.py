@@ -17,7 +17,11 @@ from edge.types import State
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _QUERY = """
-    SELECT studies.*, (SELECT count(*) FROM instances WHERE study_id = studies.id) AS instance_count FROM studies
+    SELECT studies.*, (SELECT count(*) FROM instances WHERE study_id = studies.id) AS instance_count,
+        NOT EXISTS (SELECT 1 FROM instances WHERE study_id = studies.id AND NOT clock_trusted)
+        AND NOT EXISTS (SELECT 1 FROM results WHERE study_id = studies.id AND results.version = studies.version
+            AND NOT clock_trusted) AS clock_trusted
+    FROM studies
 """
 
 
@@ -31,6 +35,7 @@ class WorklistRow:
     decision : ``normal``, ``abnormal`` or ``refer`` of the newest result; None unless ``state`` is done.
     reasons : entries as in ``chest-edge/result/1``, with ``message`` and ``values`` to translate.
     version : the newest result's number, 0 without one.
+    clock_trusted : False where the clock could not be right when an image came or the result was made.
     """
 
     study_key: str
@@ -45,6 +50,7 @@ class WorklistRow:
     has_preview: bool
     version: int
     instance_count: int
+    clock_trusted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,4 +127,5 @@ def _line(row: Any) -> dict[str, Any]:
         "has_preview": bool(row["has_preview"]),
         "version": row["version"],
         "instance_count": row["instance_count"],
+        "clock_trusted": bool(row["clock_trusted"]),
     }

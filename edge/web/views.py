@@ -21,6 +21,7 @@ from edge.config import Settings
 from edge.errors import BadAgeError
 from edge.store import queue, studies
 from edge.store.database import opened
+from edge.store.journal import Action, note_alone
 from edge.web import languages, overlay, wording
 from edge.web.live import Live
 
@@ -83,7 +84,7 @@ class Pages:
 
     def study(self, key: str) -> str:
         """One study with its picture and its reading."""
-        found = self._found(key)
+        found = self._viewed(key)
         result = _shown(found)
         verdict = wording.verdict(found.state, found.decision, _probabilities(found.result))
         picture = studies.preview_path(self._settings, key, found.version) if found.has_preview else None
@@ -121,7 +122,7 @@ class Pages:
 
     def result(self, key: str) -> Response:
         """The newest result of a study, by the schema ``chest-edge/result/1``."""
-        found = self._found(key)
+        found = self._viewed(key)
         if found.result is None:
             abort(404)
         return jsonify(found.result)
@@ -161,6 +162,11 @@ class Pages:
     def _read_probabilities(self, key: str, version: int) -> Mapping[str, float | None] | None:
         found = studies.study(self._settings.database, key)
         return _probabilities(found.result) if found is not None else None
+
+    def _viewed(self, key: str) -> studies.StudyView:
+        found = self._found(key)
+        note_alone(self._settings.database, Action.STUDY_VIEWED, study_key=key, host=request.remote_addr or "")
+        return found
 
     def _found(self, key: str) -> studies.StudyView:
         found = studies.study(self._settings.database, key)
