@@ -13,7 +13,8 @@ import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-_RELEASED = datetime(2026, 11, 1, tzinfo=timezone.utc)
+RELEASED = datetime(2026, 11, 1, tzinfo=timezone.utc)
+"""The wall clock cannot be right before this."""
 _LONGEST_UNUSED = timedelta(days=3650)  # from the release to the first start
 _LONGEST_OFF = timedelta(days=730)
 _STEP = timedelta(seconds=5)  # what a time service may correct
@@ -38,7 +39,7 @@ def is_trusted(data_dir: Path) -> bool:
     """
     now, known = utc(), floor(data_dir)
     if known is None:
-        return _RELEASED <= now <= _RELEASED + _LONGEST_UNUSED
+        return RELEASED <= now <= RELEASED + _LONGEST_UNUSED
     return known - _STEP <= now <= known + _LONGEST_OFF
 
 

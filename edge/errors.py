@@ -58,6 +58,16 @@ class UnreadableError(EdgeError):
     }
 
 
+class SourceError(EdgeError):
+    """A file of a folder or a stick that cannot be taken in; it stays where it is."""
+
+    texts = {
+        "unopenable": N_("The file could not be opened. Check its permissions."),
+        "too_large": N_("The file is larger than the box takes."),
+        "changed": N_("The file changed while it was read."),
+    }
+
+
 class SetupError(EdgeError):
     """Something about this machine or its configuration; the person who set it up has to act."""
 
@@ -77,6 +87,11 @@ class SetupError(EdgeError):
         "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),
         "bad_time": N_("%(value)s is no time. Write it as in 2026-11-24 17:00."),
         "clock_forbidden": N_("Only an administrator may set the clock of this machine. Run the command with sudo."),
+        "other_user": N_("%(path)s belongs to another user. Run this as the user that the box runs as."),
+        "bad_certificates": N_("A certificate or key below %(path)s is damaged. Restore the folder from a backup."),
+        "bad_certificate_name": N_("The name %(name)s should be letters, digits, dots, dashes and underscores (63)."),
+        "certificate_exists": N_("A certificate for %(name)s exists. Revoke it first, or choose another name."),
+        "certificate_unknown": N_("No certificate was issued to %(name)s."),
         "path_too_long": N_("The path %(path)s is too long for a socket (%(limit)s characters at most)."),
     }
 

@@ -16,6 +16,7 @@ from xml.etree import ElementTree as ET
 
 from edge.audit.chain import Record
 from edge.config import Settings
+from edge.dicom.tls import client_context
 
 _PRIORITY = 10 * 8 + 5
 _TIMEOUT_S = 10.0
@@ -32,8 +33,6 @@ def send(settings: Settings, batch: Iterable[Record]) -> None:
     SetupError, StorageError
         The certificates of the box cannot be used.
     """
-    from edge.dicom.tls import client_context
-
     address = (settings.audit.syslog_host, settings.audit.syslog_port)
     context = client_context(settings)
     with socket.create_connection(address, _TIMEOUT_S) as plain:

@@ -24,7 +24,8 @@ def print_status(settings: Settings) -> int:
     trusted, known = clock.is_trusted(settings.data_dir), clock.floor(settings.data_dir)
     print(f"The clock says {_said(clock.utc())}.")
     print(f"Last known time: {_said(known) if known else 'none'}.")
-    print("The box trusts it." if trusted else "It cannot be right. Set it, or confirm it by setting it to what it says.")
+    doubt = "It cannot be right. Set it; where it is right after all, set it to what it says."
+    print("The box trusts it." if trusted else doubt)
     return int(not trusted)
 
 

@@ -1,4 +1,4 @@
-"""Keeps receiver, worker and page running, each in a process of its own.
+"""Keeps receiver, worker, page and the other ways in running, each in a process of its own.
 
 A process that ends is started again, later each time; the others never notice. One box a
 data folder, by ``flock``: the kernel releases it with the process, so no stale lock can
@@ -31,7 +31,7 @@ from edge.errors import SetupError
 from edge.store.database import migrate
 from edge.store.journal import Action, note_alone
 
-NAMES = ("receiver", "worker", "web", "housekeeping")
+NAMES = ("receiver", "worker", "web", "intake", "housekeeping")
 
 _LOOK_S = 0.1
 _FIRST_DELAY_S = 0.5

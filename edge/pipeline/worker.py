@@ -87,6 +87,8 @@ class Worker:
     def _parse(self, arrival: instances.Arrival) -> None:
         try:
             image = self._readable(arrival)
+            if image is None:
+                return
             instances.attach(self._database, arrival.instance_id, _attributes(image))
             self._last = (arrival.instance_id, image)
         except UnreadableError as error:
@@ -95,11 +97,16 @@ class Worker:
             instances.quarantine(self._database, arrival.instance_id, error.remark(), attributes)
             log.event("quarantined", instance_id=arrival.instance_id, code=error.code)
 
-    def _readable(self, arrival: instances.Arrival) -> ParsedImage:
+    def _readable(self, arrival: instances.Arrival) -> ParsedImage | None:
+        """The image of a received object, or None for a copy, of which nothing is left."""
         if arrival.attempts > _MAX_PARSE_ATTEMPTS:
             raise UnreadableError("parser_limit")
         image = self._reader.read(self._path(arrival.path))
-        if arrival.conflicts:
+        identity = instances.identify(self._database, arrival.instance_id, image.sop_instance_uid)
+        if identity is instances.Identity.COPY:
+            self._path(arrival.path).unlink(missing_ok=True)
+            return None
+        if identity is instances.Identity.CONFLICT:
             raise UnreadableImageError("conflicting_duplicate", image)
         if instances.names_other_patient(self._database, _attributes(image)):
             raise UnreadableImageError("other_patient", image)
@@ -163,7 +170,7 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     database = connect(settings.database)
     engines = load_engines(settings)
-    speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, ["receiver"])
+    speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, ["receiver", "intake", "web"])
     queue.recover(database, clock.utc())
     faults = [engine for engine in engines.values() if isinstance(engine, ModelError)]
     for fault in faults:

@@ -10,6 +10,7 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import date
+from enum import Enum
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -44,13 +45,22 @@ class Arrival:
     Attributes
     ----------
     attempts : how often it was taken, this time included.
-    conflicts : whether a readable object with the same identifier but other content came before.
     """
 
     instance_id: int
     path: Path
     attempts: int
-    conflicts: bool
+
+
+class Identity(str, Enum):
+    """How a readable object stands to those that came before it.
+
+    ``copy``: the same data set came before, perhaps another way. ``conflict``: another one with its identifier did.
+    """
+
+    NEW = "new"
+    COPY = "copy"
+    CONFLICT = "conflict"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +100,30 @@ def next_arrival(database: Database) -> Arrival | None:
         row = database.execute(
             """UPDATE instances SET attempts = attempts + 1 WHERE id =
                    (SELECT id FROM instances WHERE state = 'received' ORDER BY id LIMIT 1)
-               RETURNING id, path, attempts, sop_instance_uid"""
+               RETURNING id, path, attempts"""
         ).fetchone()
         if row is None:
             return None
-        return Arrival(
-            instance_id=row["id"],
-            path=Path(row["path"]),
-            attempts=row["attempts"],
-            conflicts=_conflicts(database, row["id"], row["sop_instance_uid"]),
-        )
+        return Arrival(instance_id=row["id"], path=Path(row["path"]), attempts=row["attempts"])
+
+
+def identify(database: Database, instance_id: int, sop_instance_uid: str | None) -> Identity:
+    """Compare a readable object with those before it; a copy is forgotten, and its file is the caller's to remove.
+
+    Parameters
+    ----------
+    sop_instance_uid : as its data set says, for what came as a bare file without a word on its identity.
+    """
+    with writing(database):
+        row = database.execute("SELECT sha256, study_id FROM instances WHERE id = ?", (instance_id,)).fetchone()
+        known = "SELECT 1 FROM instances WHERE sha256 = ? AND id != ? AND state = 'parsed'"
+        if database.execute(known, (row["sha256"], instance_id)).fetchone():
+            database.execute("DELETE FROM instances WHERE id = ?", (instance_id,))
+            database.execute("DELETE FROM studies WHERE id = ?", (row["study_id"],))
+            return Identity.COPY
+        named = "UPDATE OR IGNORE instances SET sop_instance_uid = ? WHERE id = ? AND sop_instance_uid = ''"
+        database.execute(named, (sop_instance_uid or "", instance_id))
+        return Identity.CONFLICT if _conflicts(database, instance_id) else Identity.NEW
 
 
 def attach(database: Database, instance_id: int, attributes: Attributes) -> str:
@@ -189,10 +213,11 @@ def _insert(database: Database, instance: Instance) -> Receipt:
     return Receipt(instance_id=instance_id, study_key=study_key, is_new=True)
 
 
-def _conflicts(database: Database, instance_id: int, sop_instance_uid: str) -> bool:
+def _conflicts(database: Database, instance_id: int) -> bool:
     # What was set aside counts for nothing: a truncated object is sent again, whole, under its identifier.
-    earlier = "SELECT 1 FROM instances WHERE sop_instance_uid = ? AND id < ? AND state != 'quarantined'"
-    return database.execute(earlier, (sop_instance_uid, instance_id)).fetchone() is not None
+    earlier = """SELECT 1 FROM instances AS this JOIN instances AS other USING (sop_instance_uid)
+                 WHERE this.id = ? AND other.id < this.id AND other.state != 'quarantined' AND sop_instance_uid != ''"""
+    return database.execute(earlier, (instance_id,)).fetchone() is not None
 
 
 def _study_of(database: Database, instance_id: int) -> int:

@@ -85,12 +85,11 @@ class Entry:
     fields: Mapping[str, Any]
 
 
-def note(database: Database, action: Action, *, open_key: str | None = None, **fields: str | int) -> None:
+def note(database: Database, action: Action, **fields: str | int) -> None:
     """Append a note inside the caller's transaction (``edge.store.database.writing``).
 
     Parameters
     ----------
-    open_key : of a note that may still count more; it is not taken before ``close`` ends it.
     **fields : named in ``FIELDS``, each of the form given there.
 
     Raises
@@ -100,6 +99,10 @@ def note(database: Database, action: Action, *, open_key: str | None = None, **f
     RuntimeError
         Outside of a transaction: the note would not be committed with the deed.
     """
+    _append(database, action, fields, open_key=None)
+
+
+def _append(database: Database, action: Action, fields: Mapping[str, str | int], open_key: str | None) -> None:
     for name, value in fields.items():
         if not _is_allowed(name, value):
             raise ValueError(f"expected a journal field of the allow-list and of its form, got {name!r}")
@@ -112,10 +115,14 @@ def note(database: Database, action: Action, *, open_key: str | None = None, **f
 
 
 def count(database: Database, open_key: str, action: Action, **fields: str | int) -> None:
-    """Count one more in the open note of this key, or begin it: one note for all that an association brings."""
-    more = "UPDATE journal SET fields = json_set(fields, '$.count', json_extract(fields, '$.count') + 1) WHERE open_key = ?"
+    """Count one more in the open note of this key, or begin it: one note for all that an association brings.
+
+    An open note is not taken before ``close`` ends it.
+    """
+    counted = "json_set(fields, '$.count', json_extract(fields, '$.count') + 1)"
+    more = f"UPDATE journal SET fields = {counted} WHERE open_key = ?"  # noqa: S608
     if not database.execute(more, (open_key,)).rowcount:
-        note(database, action, open_key=open_key, count=1, **fields)
+        _append(database, action, {**fields, "count": 1}, open_key)
 
 
 def close(source: Path | Database, open_key: str | None = None) -> None:

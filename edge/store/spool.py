@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from edge import clock
@@ -50,13 +51,13 @@ class Spool:
         self._wake = wake
         self._lock = threading.Lock()  # for the connection and the wake-ups
 
-    def keep(self, file_meta: bytes, content: bytes, delivery: Delivery) -> Receipt:
+    def keep(self, file_meta: bytes, content: bytes | Iterable[bytes], delivery: Delivery) -> Receipt:
         """Store one object, and return once it would survive a power cut.
 
         Parameters
         ----------
         file_meta : its encoded File Meta Information group.
-        content : its encoded data set.
+        content : its encoded data set, whole or in pieces; what iterating raises is passed on.
 
         Raises
         ------
@@ -64,8 +65,9 @@ class Spool:
             Nothing was kept; the object must not be acknowledged.
         """
         path = self._incoming / f"{secrets.token_hex(16)}.dcm"  # a name from outside could leave the folder
-        write_durably(path, (_PREAMBLE, file_meta, content))
-        receipt = self._record(_instance(delivery, path, content), path, delivery.noted)
+        counted = _Counted((content,) if isinstance(content, bytes) else content)
+        write_durably(path, chain((_PREAMBLE, file_meta), counted))
+        receipt = self._record(_instance(delivery, path, counted), path, delivery.noted)
         if not receipt.is_new:
             path.unlink(missing_ok=True)
         with self._lock:
@@ -91,8 +93,22 @@ class Spool:
             raise
 
 
-def _instance(delivery: Delivery, path: Path, content: bytes) -> Instance:
-    data_dir = path.parent.parent
+class _Counted:
+    """Pieces that are counted and hashed as they pass."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+        self.digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.digest.update(piece)
+            self.size_bytes += len(piece)
+            yield piece
+
+
+def _instance(delivery: Delivery, path: Path, content: _Counted) -> Instance:
     return Instance(
         sop_class_uid=delivery.sop_class_uid,
         sop_instance_uid=delivery.sop_instance_uid,
@@ -100,9 +116,9 @@ def _instance(delivery: Delivery, path: Path, content: bytes) -> Instance:
         study_instance_uid="",
         transfer_syntax_uid=delivery.transfer_syntax_uid,
         path=Path(path.name),
-        sha256=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
+        sha256=content.digest.hexdigest(),
+        size_bytes=content.size_bytes,
         calling_ae_title=delivery.calling_ae_title,
         received_at=clock.utc(),
-        clock_trusted=clock.is_trusted(data_dir),
+        clock_trusted=clock.is_trusted(path.parent.parent),
     )

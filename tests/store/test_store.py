@@ -95,13 +95,13 @@ def test_other_content_under_the_same_identifier_is_kept_and_marked(database: Da
     first = new_instance()
     instances.add_received(database, first)
     instances.add_received(database, new_instance(sop_instance_uid=first.sop_instance_uid))
-    arrivals = []
+    identities = []
     for _ in range(2):
         arrival = instances.next_arrival(database)
         assert arrival is not None
-        arrivals.append(arrival)
+        identities.append(instances.identify(database, arrival.instance_id, "of the data set"))
         instances.attach(database, arrival.instance_id, ATTRIBUTES)
-    assert [arrival.conflicts for arrival in arrivals] == [False, True]
+    assert identities == [instances.Identity.NEW, instances.Identity.CONFLICT]
 
 
 def test_attempts_at_an_object_are_counted(database: Database) -> None:
