@@ -30,6 +30,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def boot_id() -> str:
+    """Name of this start of the machine: monotonic times of two starts cannot be compared (random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
 def is_trusted(data_dir: Path) -> bool:
     """Whether the wall clock can be right.
 

@@ -8,14 +8,11 @@ arrival, which makes a bad file the receiver's problem.
 
 from __future__ import annotations
 
-import secrets
 import signal
 import socketserver
 import sys
 import threading
-from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from pydicom.uid import (
     JPEG2000,
@@ -39,12 +36,12 @@ from pynetdicom.transport import ThreadedAssociationServer
 from edge import clock, log
 from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
+from edge.dicom.deliveries import Deliveries
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import EdgeError, SetupError, StorageError
-from edge.store import journal
-from edge.store.files import remove_parts, write_durably
-from edge.store.instances import Noted
-from edge.store.journal import Action, note_alone, printable
+from edge.store.database import opened
+from edge.store.files import write_durably
+from edge.store.reconcile import reconcile
 from edge.store.spool import Delivery, Spool
 
 _VERIFICATION = UID("1.2.840.10008.1.1")
@@ -67,51 +64,31 @@ _ACSE_TIMEOUT_S = 5
 _DIMSE_TIMEOUT_S = 30
 _NETWORK_TIMEOUT_S = 30
 _MAX_PDU_BYTES = 65536
-
-
-@dataclass(slots=True, kw_only=True)
-class Visit:
-    """One association: the key of its open note, and how many of its objects were refused."""
-
-    note_key: str
-    refused: int = 0
+_SWEEP_S = 1.0
 
 
 class Store:
     """Stores what associations deliver; used by all their threads."""
 
-    def __init__(self, settings: Settings, spool: Spool) -> None:
-        self._database = settings.database
+    def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        self._visits: WeakKeyDictionary[Any, Visit] = WeakKeyDictionary()
+        self.deliveries = Deliveries(spool)
 
     def handle(self, event: evt.Event) -> int:
         """Store the object of a C-STORE request and return the status to answer with."""
         started = clock.monotonic()
-        visit = self._visits.setdefault(event.assoc, Visit(note_key=secrets.token_hex(16)))
         try:
             content = event.encoded_dataset(include_meta=False)
-            self._spool.keep(encode_file_meta(event.file_meta), content, _delivery(event, visit.note_key))
+            delivery = _delivery(event, self.deliveries.number(event.assoc))
+            self._spool.keep(_file_meta(event), content, delivery)
         except StorageError as error:
             log.event("store_refused", code=error.code, status=error.dicom_status)
-            visit.refused += 1
             return error.dicom_status
         except Exception as error:  # whatever it is, it must not be answered with success
             log.event("store_failed", error_type=type(error).__name__, where=log.where(error))
-            visit.refused += 1
             return EdgeError.dicom_status
         log.event("stored", size_bytes=len(content), seconds=round(clock.monotonic() - started, 4))
         return _SUCCESS
-
-    def ended(self, event: evt.Event) -> None:
-        """Note what came, once the connection has ended, however it did."""
-        visit = self._visits.pop(event.assoc, None)
-        if visit is None:
-            return
-        self._spool.ended(visit.note_key)
-        if visit.refused:
-            told = {"ae_title": printable(event.assoc.requestor.ae_title), "host": event.assoc.requestor.address}
-            note_alone(self._database, Action.INSTANCES_STORED, outcome="failed", count=visit.refused, **told)
 
 
 class Server(ThreadedAssociationServer):
@@ -173,22 +150,35 @@ def run(settings: Settings) -> int:
     """
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
-    remove_parts(settings.incoming)
+    _reconcile(settings)
     speaker = Speaker(settings.run_dir, "receiver")
     spool = Spool(settings, speaker.wake)
     address = (settings.dicom.host, settings.dicom.port)
-    journal.close(settings.database)  # whatever was counting when the box, or this process, ended
-    store = Store(settings, spool)
-    handlers: list[Any] = [(evt.EVT_C_STORE, store.handle), (evt.EVT_CONN_CLOSE, store.ended)]
+    store = Store(spool)
+    handlers: list[Any] = [
+        (evt.EVT_C_STORE, store.handle),
+        (evt.EVT_RELEASED, store.deliveries.released),
+        (evt.EVT_ABORTED, store.deliveries.aborted),
+    ]
     server = application_entity(settings).make_server(address, evt_handlers=handlers, server_class=Server)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
     _announce(settings, server.server_address[1])
-    stopped.wait()
+    while not stopped.wait(_SWEEP_S):
+        store.deliveries.sweep()
     server.shutdown()
     spool.close()
     speaker.close()
     return 0
+
+
+def _reconcile(settings: Settings) -> None:
+    try:
+        with opened(settings.database) as database:
+            found = reconcile(database, settings)
+        log.event("reconciled", adopted=len(found.orphans), lost=len(found.lost))
+    except StorageError as error:  # on a full disk the box must still answer, if only with a refusal
+        log.event("reconcile_failed", code=error.code)
 
 
 def _announce(settings: Settings, port: int) -> None:
@@ -196,12 +186,19 @@ def _announce(settings: Settings, port: int) -> None:
     log.event("receiver_ready", host=settings.dicom.host, port=port)
 
 
-def _delivery(event: evt.Event, note_key: str) -> Delivery:
+def _file_meta(event: evt.Event) -> bytes:
+    meta = event.file_meta
+    # So that a database made anew from the files knows who sent each (PS3.10 table 7.1-1).
+    meta.SourceApplicationEntityTitle = event.assoc.requestor.ae_title
+    return bytes(encode_file_meta(meta))
+
+
+def _delivery(event: evt.Event, association_id: int) -> Delivery:
     request: Any = event.request
     return Delivery(
         sop_class_uid=str(request.AffectedSOPClassUID),
         sop_instance_uid=str(request.AffectedSOPInstanceUID),
         transfer_syntax_uid=str(event.context.transfer_syntax),
         calling_ae_title=event.assoc.requestor.ae_title,
-        noted=Noted(key=note_key, host=event.assoc.requestor.address),
+        association_id=association_id,
     )

@@ -114,21 +114,20 @@ def _append(database: Database, action: Action, fields: Mapping[str, str | int],
     )
 
 
-def count(database: Database, open_key: str, action: Action, **fields: str | int) -> None:
-    """Count one more in the open note of this key, or begin it: one note for all that an association brings.
+def begin(database: Database, open_key: str, action: Action, **fields: str | int) -> None:
+    """Append a note that counts, and is not taken before ``end``: one for all that an association brings."""
+    _append(database, action, {**fields, "count": 0}, open_key)
 
-    An open note is not taken before ``close`` ends it.
-    """
+
+def count(database: Database, open_key: str) -> None:
+    """Count one more in the open note of this key, inside the caller's transaction."""
     counted = "json_set(fields, '$.count', json_extract(fields, '$.count') + 1)"
-    more = f"UPDATE journal SET fields = {counted} WHERE open_key = ?"  # noqa: S608
-    if not database.execute(more, (open_key,)).rowcount:
-        _append(database, action, {**fields, "count": 1}, open_key)
+    database.execute(f"UPDATE journal SET fields = {counted} WHERE open_key = ?", (open_key,))  # noqa: S608
 
 
-def close(source: Path | Database, open_key: str | None = None) -> None:
-    """End the open note of this key; of all, where none is named and whoever counted has gone."""
-    with _alone(source) as database:
-        database.execute("UPDATE journal SET open_key = NULL WHERE open_key = coalesce(?, open_key)", (open_key,))
+def end(database: Database, open_key: str) -> None:
+    """End the open note of this key, inside the caller's transaction."""
+    database.execute("UPDATE journal SET open_key = NULL WHERE open_key = ?", (open_key,))
 
 
 def note_alone(source: Path | Database, action: Action, **fields: str | int) -> None:

@@ -33,6 +33,6 @@ def test_a_box_tells_who_brought_and_saw_what(tmp_path: Path) -> None:
         assert verify(settings).faults == []
         box.stop()
     assert Counter(_told(settings)) == Counter(
-        ["box_started", "instances_stored count=5", "study_viewed", "box_stopped"]
+        ["box_started", "instances_stored count=5", "instances_stored count=0", "study_viewed", "box_stopped"]
     )
     assert verify(settings).faults == []

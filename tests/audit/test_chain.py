@@ -15,8 +15,11 @@ from edge.audit.relay import Relay
 from edge.audit.verify import verify
 from edge.config import Settings
 from edge.errors import StorageError
+from edge.store import associations
 from edge.store.database import connect, migrate
-from edge.store.journal import Action, close, entries, note_alone
+from edge.store.instances import add_received
+from edge.store.journal import Action, entries, note_alone
+from tests.support.studies import new_instance
 
 KEY = "0123456789abcdef" * 2
 
@@ -168,17 +171,14 @@ def test_a_new_database_goes_on_behind_the_files_and_says_so(settings: Settings)
     assert "audit_end_unknown" in files(settings.audit_dir)[-1].read_text()
 
 
-def test_an_open_note_waits_until_it_is_closed(settings: Settings) -> None:
-    from edge.store import journal
-    from edge.store.database import writing
-
+def test_an_open_note_waits_until_its_delivery_ends(settings: Settings) -> None:
     database = connect(settings.database)
+    number = associations.begin(database, "CT1", "10.0.0.9")
     for _ in range(3):
-        with writing(database):
-            journal.count(database, "open", Action.INSTANCES_STORED, ae_title="CT1")
+        add_received(database, new_instance(), number)
     relayed(settings)
     assert numbers(settings) == []
-    close(database, "open")
+    associations.finish(database, number, associations.End.RELEASED)
     relayed(settings)
     assert "count=3" in files(settings.audit_dir)[0].read_text()
     assert numbers(settings) == [1]
