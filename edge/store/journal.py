@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -135,15 +134,9 @@ def note_alone(source: Path | Database, action: Action, **fields: str | int) -> 
 
     Where the disk is full, the page must still show what it has: then the log tells that a note is missing.
     """
-    with _alone(source) as database:
-        note(database, action, **fields)
-
-
-@contextmanager
-def _alone(source: Path | Database) -> Generator[Database, None, None]:
     try:
         with opened(source) as database, writing(database):
-            yield database
+            note(database, action, **fields)
     except StorageError as error:
         log.event("not_noted", code=error.code)
 

@@ -67,9 +67,7 @@ def confirm(settings: Settings, before: datetime | None = None) -> None:
     """
     now = clock.utc()
     _keep(settings.data_dir, now)
-    note_alone(
-        settings.database, Action.CLOCK_SET, time_before=(before or now).isoformat(), time_after=now.isoformat()
-    )
+    note_alone(settings.database, Action.CLOCK_SET, time_before=(before or now).isoformat(), time_after=now.isoformat())
 
 
 def _keep(data_dir: Path, moment: datetime) -> None:
