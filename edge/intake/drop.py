@@ -38,10 +38,10 @@ class Drop:
         self._resume_at = clock.monotonic()
         self._is_missing = False
 
-    def step(self) -> None:
-        """Look at the folder once, and take what is ready as one delivery."""
+    def step(self) -> bool:
+        """Look at the folder once, and take what is ready as one delivery; False: there is time to wait for more."""
         if clock.monotonic() < self._resume_at:
-            return
+            return False
         try:
             with Tree(self._folder) as tree:
                 self._take(tree, list(self._ready(tree)))
@@ -51,6 +51,7 @@ class Drop:
             if not self._is_missing:
                 log.event("drop_folder_unreadable", error_type=type(error).__name__)
             self._is_missing = True
+        return False
 
     def _ready(self, tree: Tree) -> Iterator[tuple[Parts, Stamp]]:
         now = clock.monotonic()

@@ -108,3 +108,16 @@ def _journal(database: Database) -> None:
             sent_sequence INTEGER NOT NULL
         )""")
     database.execute("ALTER TABLE results ADD COLUMN clock_trusted INTEGER NOT NULL DEFAULT 1")
+
+
+@MIGRATIONS(name="0007_sticks")
+def _sticks(database: Database) -> None:
+    database.execute("""
+        CREATE TABLE sticks (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            mount TEXT NOT NULL,
+            state TEXT NOT NULL,
+            is_writable INTEGER NOT NULL,
+            counts TEXT NOT NULL,
+            arrived_at TEXT NOT NULL
+        )""")

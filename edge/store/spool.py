@@ -68,9 +68,13 @@ class Spool:
         receipt = self._record(_instance(delivery, path, counted), path)
         if not receipt.is_new:
             path.unlink(missing_ok=True)
-        with self._lock:
-            self._wake(receipt.instance_id)
+        self.tell(receipt.instance_id)
         return receipt
+
+    def tell(self, number: int) -> None:
+        """Wake whoever shows or reads what changed, from any thread."""
+        with self._lock:
+            self._wake(number)
 
     def close(self) -> None:
         """Close the database once nobody delivers any more."""

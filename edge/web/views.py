@@ -55,7 +55,7 @@ class Pages:
     def blueprint(self) -> Blueprint:
         """The addresses of the pages."""
         pages = Blueprint("pages", __name__)
-        pages.before_request(_switch_language)
+        pages.before_request(languages.switch)
         routes: tuple[tuple[str, Callable[..., Any]], ...] = (
             ("/", self.worklist),
             ("/worklist", self.worklist_rows),
@@ -167,15 +167,6 @@ class Pages:
         if found is None:
             abort(404)
         return found
-
-
-def _switch_language() -> AnyResponse | None:
-    chosen = request.args.get("lang")
-    if chosen is None or chosen not in languages.LANGUAGES or request.endpoint is None:
-        return None
-    response = redirect(url_for(request.endpoint, **(request.view_args or {})), 303)
-    response.set_cookie(**languages.cookie(chosen))
-    return response
 
 
 def _stamp(found: studies.StudyView) -> str:
