@@ -41,6 +41,7 @@ class UnreadableError(EdgeError):
     dicom_status = 0xC000  # Cannot understand, PS3.4 table B.2-1
     http_status = 422
     texts = {
+        "empty_file": N_("The file is empty. Send it again."),
         "not_dicom": N_("This file is neither a DICOM object nor a picture that can be read."),
         "unopenable": N_("The file could not be opened. Check its permissions."),
         "truncated": N_("The file ends before its image does. Send it again."),
@@ -48,13 +49,22 @@ class UnreadableError(EdgeError):
         "colour_image": N_("A colour picture is not a radiograph."),
         "multi_frame": N_("A sequence of %(frames)s frames is not a radiograph."),
         "image_too_large": N_("The image has %(columns)s x %(rows)s pixels; the box reads up to %(limit)s on a side."),
+        "too_many_pixels": N_(
+            "The image has %(columns)s x %(rows)s pixels; stored in this way, the box reads up to %(limit)s million."
+        ),
         "image_too_small": N_("The image has %(columns)s x %(rows)s pixels; at least %(limit)s on a side are needed."),
         "unsupported_transfer_syntax": N_("The image is compressed in a way that the box cannot decode."),
         "undecodable": N_("The image data is damaged and could not be decoded."),
         "unsupported_object": N_("The box reads chest radiographs; this object is of another kind (%(modality)s)."),
         "conflicting_duplicate": N_("Another image with the same identifier but other content was received before."),
         "other_patient": N_("The image names a study of another patient. Check the patient at the X-ray unit."),
-        "parser_limit": N_("Reading the file needed more time or memory than a file may use."),
+        "file_lost": N_("The stored file of this image is gone from the disk. Send the image again."),
+        "too_deep": N_("The header of the file is nested deeper than that of any radiograph."),
+        "too_many_elements": N_("The header of the file has more elements than that of any radiograph."),
+        "header_too_large": N_("The header of the file is larger than %(limit)s MB."),
+        "too_much_memory": N_("Reading the file needed more memory than a file may use."),
+        "too_slow": N_("Reading the file took longer than a file may take."),
+        "reader_crashed": N_("Reading the file stopped the program that reads files."),
     }
 
 
@@ -86,6 +96,8 @@ class SetupError(EdgeError):
         "no_permission": N_("No permission to write to %(path)s."),
         "no_reader": N_("The process that reads files does not start. Run chest-edge doctor."),
         "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),
+        "bad_time": N_("%(value)s is no time. Write it as in 2026-11-24 17:00."),
+        "clock_forbidden": N_("Only an administrator may set the clock of this machine. Run the command with sudo."),
         "other_user": N_("%(path)s belongs to another user. Run this as the user that the box runs as."),
         "bad_certificates": N_("A certificate or key below %(path)s is damaged. Restore the folder from a backup."),
         "bad_certificate_name": N_("The name %(name)s should be letters, digits, dots, dashes and underscores (63)."),
@@ -116,6 +128,13 @@ class ReadingError(EdgeError):
         "reading_failed": N_("The box could not finish reading this study. Have a person read it."),
         "stage_failed": N_("One step of the reading failed; its part of the result is missing."),
         "reading_crashed": N_("Reading this study stopped the box twice, so it was set aside. Have a person read it."),
+        "reading_outages": N_(
+            "The box went down %(count)s times while it read this study, so it was set aside. Have a person read it."
+        ),
+        "stage_timeout": N_(
+            "A step of the reading (%(stage)s) did not end in time, twice, so the study was set aside."
+            " Have a person read it."
+        ),
     }
 
 
@@ -126,6 +145,7 @@ class StatedAgeError(EdgeError):
     texts = {
         "being_read": N_("The study is being read at this moment. Wait for the result, then enter the age."),
         "no_reading": N_("This study has no reading that an age could change."),
+        "age_in_header": N_("The image itself tells the patient's age; the box goes by that one."),
     }
 
 
@@ -145,6 +165,7 @@ class StorageError(EdgeError):
     http_status = 507
     texts = {
         "disk_full": N_("The disk is full. Make room on it."),
+        "no_room": N_("The box is full and takes no more images. Make room on its disk."),
         "database": N_("The database could not be written."),
         "write_failed": N_("The disk could not be written."),
     }

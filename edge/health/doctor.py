@@ -22,8 +22,9 @@ from pathlib import Path
 
 from edge import clock
 from edge.config import LOOPBACK, Settings
-from edge.errors import EdgeError
+from edge.errors import EdgeError, StorageError
 from edge.health import libraries
+from edge.store import budget
 
 ModelCheck = Callable[[], Mapping[str, EdgeError | None]]
 
@@ -69,11 +70,12 @@ def examine(settings: Settings, models: ModelCheck) -> Iterator[Finding]:
     yield from _models(models)
     yield _data_directory(settings)
     yield _disk(settings)
+    yield _budget(settings)
     yield _socket_path(settings)
     running = is_running(settings)
     yield _port("DICOM", "dicom.port", settings.dicom.host, settings.dicom.port, running)
     yield _port("page", "web.port", LOOPBACK, settings.web.port, running)
-    yield _clock()
+    yield _clock(settings)
     yield from _certificates(settings)
 
 
@@ -156,6 +158,23 @@ def _disk(settings: Settings) -> Finding:
     return Finding(False, f"Only {text}. Make room, or move the data to a larger disk (setting data_dir).")
 
 
+def _budget(settings: Settings) -> Finding:
+    share = _used_share(settings)
+    text = f"The box is {100 * share:.0f} % full"
+    if share >= budget.REFUSE_FROM:
+        return Finding(False, f"{text} and takes no more images. Make room on its disk, or move it to a larger one.")
+    if share >= budget.WARN_FROM:
+        return Finding(False, f"{text}. Open what nobody has seen, so that it may be deleted, or use a larger disk.")
+    return Finding(True, text)
+
+
+def _used_share(settings: Settings) -> float:
+    try:
+        return budget.used_share(settings.database, settings)
+    except (OSError, StorageError, sqlite3.DatabaseError):  # no database yet, or none that can be read
+        return budget.partition_share(_nearest_existing(settings.data_dir.resolve()))
+
+
 def _nearest_existing(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if os.path.exists(place))
 
@@ -199,9 +218,9 @@ def _bind_once(host: str, port: int) -> None:
         attempt.bind(address)
 
 
-def _clock() -> Finding:
+def _clock(settings: Settings) -> Finding:
     now = f"{clock.utc():%Y-%m-%d %H:%M} UTC"
-    if clock.is_trusted():
+    if clock.is_trusted(settings.data_dir):
         return Finding(True, f"Clock {now}")
     return Finding(False, f"The clock says {now}, which cannot be. Set it: times on results would be wrong.")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from edge import clock, log
@@ -67,19 +68,20 @@ class Drop:
                 yield parts, stamp
 
     def _take(self, tree: Tree, ready: list[tuple[Parts, Stamp]]) -> None:
+        if not ready:
+            return
         counts: Counter[str] = Counter()
-        for parts, stamp in ready:
-            try:
-                outcome = self._take_one(tree, parts, stamp)
-            except StorageError as error:
-                self._resume_at = clock.monotonic() + _FULL_S
-                log.event("drop_waits", code=error.code, count=len(ready) - counts.total())
-                break
-            counts[outcome] += 1
+        try:
+            with self._spool.together() as number:
+                for parts, stamp in ready:
+                    counts[self._take_one(tree, parts, stamp, number)] += 1
+        except StorageError as error:
+            self._resume_at = clock.monotonic() + _FULL_S
+            log.event("drop_waits", code=error.code, count=len(ready) - counts.total())
         for outcome, count in counts.items():
             log.event("dropped", code=outcome, count=count)
 
-    def _take_one(self, tree: Tree, parts: Parts, stamp: Stamp) -> str:
+    def _take_one(self, tree: Tree, parts: Parts, stamp: Stamp, number: int) -> str:
         """Take one file; what became of it in one word."""
         try:
             with tree.open(parts) as file:
@@ -87,7 +89,7 @@ class Drop:
                     self._seen.pop(parts, None)
                     return "waiting"
                 whole = take_apart(file.pieces())
-                self._spool.keep(whole.file_meta, whole.content, whole.delivery)
+                self._spool.keep(whole.file_meta, whole.content, replace(whole.delivery, association_id=number))
                 is_removed = tree.remove(parts, stamp)
         except (SourceError, UnreadableError) as error:
             self._left[parts] = stamp

@@ -111,9 +111,9 @@ class StudyImport:
         self._counts = replace(self._counts, taken=0, known=0, refused={})
         self._tell(StickState.TAKING)
         try:
-            with Tree(self._mount.path) as tree:
+            with Tree(self._mount.path) as tree, self._bench.spool.together() as number:
                 for parts in self._files or ():
-                    self._take_one(tree, parts)
+                    self._take_one(tree, parts, number)
                     self._tell_now_and_then(StickState.TAKING)
                     yield
         except StorageError as error:
@@ -127,11 +127,11 @@ class StudyImport:
         log.event("stick_taken", count=self._counts.taken)
         self._tell(StickState.TAKEN)
 
-    def _take_one(self, tree: Tree, parts: Parts) -> None:
+    def _take_one(self, tree: Tree, parts: Parts, number: int) -> None:
         counts = self._counts
         try:
             with tree.open(parts) as file:
-                receipt = self._keep(take_apart(file.pieces()))
+                is_new = self._keep(take_apart(file.pieces()), number)
         except (SourceError, UnreadableError) as error:
             if not self._mount.is_there():
                 raise SourceError("unopenable") from error
@@ -139,12 +139,13 @@ class StudyImport:
             refused[error.code] += 1
             self._counts = replace(counts, refused=dict(refused))
             return
-        self._counts = replace(counts, taken=counts.taken + receipt, known=counts.known + (not receipt))
+        self._counts = replace(counts, taken=counts.taken + is_new, known=counts.known + (not is_new))
 
-    def _keep(self, whole: WholeFile) -> bool:
+    def _keep(self, whole: WholeFile, number: int) -> bool:
         if whole.delivery.sop_class_uid not in {*STORAGE_CLASSES, ""}:
             raise SourceError("other_kind")
-        return self._bench.spool.keep(whole.file_meta, whole.content, whole.delivery).is_new
+        delivery = replace(whole.delivery, association_id=number)
+        return self._bench.spool.keep(whole.file_meta, whole.content, delivery).is_new
 
     def _tell_now_and_then(self, state: StickState) -> None:
         if clock.monotonic() - self._told_at >= _TELL_S:
@@ -165,16 +166,22 @@ def _listed(
 ) -> list[tuple[Counts, list[Parts]]] | None:
     """What a DICOMDIR names, or None where there is none that leads to a file."""
     for name in _DIRECTORY_NAMES:
-        try:
-            with tree.open((name,)) as file:
-                _write(scratch, file.pieces(_MOST_DIRECTORY_BYTES))
-            studies, places = reader.read_directory(Path(scratch.name))
-        except (SourceError, UnreadableError):
-            continue
-        files = [_spelt(tree, names) for names in places if names]
+        studies, files = _named_by(tree, (name,), reader, scratch)
         if any(_opens(tree, parts) for parts in files):
             return [(replace(sticks.NOTHING, studies=studies, total=len(files)), files)]
     return None
+
+
+def _named_by(
+    tree: Tree, place: Parts, reader: Reader, scratch: tempfile._TemporaryFileWrapper[bytes]
+) -> tuple[int, list[Parts]]:
+    try:
+        with tree.open(place) as file:
+            _write(scratch, file.pieces(_MOST_DIRECTORY_BYTES))
+        studies, places = reader.read_directory(Path(scratch.name))
+    except (SourceError, UnreadableError):
+        return 0, []
+    return studies, [_spelt(tree, names) for names in places if names]
 
 
 def _loose(

@@ -68,8 +68,9 @@ def shot(page: Page, name: str) -> None:
 @needs_mount
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_a_stick_is_noticed_taken_in_by_one_touch_and_may_be_removed(
-    with_sticks: Settings, media: Path, address: str, open_page: Open, tmp_path: Path, language: str
+    with_sticks: Settings, address: str, open_page: Open, tmp_path: Path, language: str
 ) -> None:
+    media = Path(with_sticks.intake.usb)
     for number in range(3):
         inputs.chest_dicom(tmp_path / f"IM{number}")
     inputs.text_file(tmp_path / "letter.txt")

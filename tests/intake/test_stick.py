@@ -321,4 +321,4 @@ def test_the_end_of_an_import_stands_in_the_journal(port: Port, stick: Path) -> 
     port.settle()
     port.take()
     notes = [tuple(row) for row in port.database.execute("SELECT action, fields FROM journal")]
-    assert notes == [("imported", '{"count": 3, "outcome": "ok"}')]
+    assert ("imported", '{"count": 3, "outcome": "ok"}') in notes
