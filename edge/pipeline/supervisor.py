@@ -66,10 +66,15 @@ def serve(settings: Settings, *, demo: bool, ready: Callable[[str], None]) -> in
     return 0
 
 
+def names(settings: Settings) -> tuple[str, ...]:
+    """The processes of a box with these settings."""
+    return (*NAMES, "fetch") if settings.pacs.host or settings.worklist.host else NAMES
+
+
 def _supervise(settings: Settings, demo: bool, ready: Callable[[str], None], stopped: threading.Event) -> None:
     described = settings.run_dir / "settings.json"
     described.write_text(config.to_json(settings), encoding="utf-8")
-    kept = [Kept(name, described) for name in NAMES]
+    kept = [Kept(name, described) for name in names(settings)]
     examples: subprocess.Popen[bytes] | None = None
     is_ready = False
     try:
@@ -147,7 +152,7 @@ def _check(settings: Settings) -> None:
     application_entity(settings)
     if settings.web.port == settings.dicom.port != 0:
         raise SetupError("bad_setting", name="web.port", expected="another than dicom.port", value=settings.web.port)
-    for name in NAMES:
+    for name in names(settings):
         bus.address(settings.run_dir, name)
 
 

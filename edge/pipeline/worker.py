@@ -163,7 +163,7 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     database = connect(settings.database)
     engines = load_engines(settings)
-    speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, ["receiver"])
+    speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, ["receiver", "fetch"])
     queue.recover(database, clock.utc())
     faults = [engine for engine in engines.values() if isinstance(engine, ModelError)]
     for fault in faults:
@@ -211,4 +211,5 @@ def _attributes(header: Header) -> instances.Attributes:
         patient_id=patient.patient_id,
         birth_date=patient.birth_date,
         sex=patient.sex,
+        acquired_at=header.acquired_at,
     )

@@ -64,7 +64,8 @@ def claim(database: Database, *, series: bool = True) -> Claim | None:
     with writing(database):
         row = database.execute(
             """UPDATE studies SET state = 'running', attempts = attempts + 1 WHERE id =
-                   (SELECT id FROM studies WHERE state = 'ready' AND (? OR modality IS NOT 'CT') ORDER BY id LIMIT 1)
+                   (SELECT id FROM studies WHERE state = 'ready' AND (? OR modality IS NOT 'CT')
+                    ORDER BY is_prior, id LIMIT 1)
                RETURNING id, study_key, version, stated_age_years""",
             (series,),
         ).fetchone()
