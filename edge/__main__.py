@@ -1,4 +1,4 @@
-"""Command line: ``chest-edge serve | analyze | pull | models verify | doctor``. Wiring only."""
+"""Command line: ``chest-edge serve | analyze | pull | models | certificate | doctor``. Wiring only."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_analyze(commands)
     _add_pull(commands)
     _add_models(commands)
+    _add_certificate(commands)
     _add_doctor(commands)
     return parser
 
@@ -79,6 +80,20 @@ def _add_models(commands: _Commands) -> None:
     verbs.add_parser("verify", help="check every model file against its registered hash").set_defaults(run=_verify)
 
 
+def _add_certificate(commands: _Commands) -> None:
+    command = commands.add_parser("certificate", help="who may speak TLS with the box")
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+    issue = verbs.add_parser("issue", help="make a key and a certificate for an X-ray unit or a PACS")
+    issue.add_argument("name", metavar="NAME", help="of the device: letters, digits, dot, dash and underscore")
+    issue.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder to write them to")
+    issue.add_argument("--server", action="store_true", help="the device also accepts connections, as a PACS does")
+    issue.set_defaults(run=_issue)
+    verbs.add_parser("list", help="every certificate and when it ends").set_defaults(run=_list_certificates)
+    revoke = verbs.add_parser("revoke", help="refuse a certificate from now on")
+    revoke.add_argument("name", metavar="NAME")
+    revoke.set_defaults(run=_revoke)
+
+
 def _add_doctor(commands: _Commands) -> None:
     command = commands.add_parser("doctor", help="say in plain words what is wrong with this machine")
     command.set_defaults(run=_doctor)
@@ -116,6 +131,32 @@ def _verify(given: argparse.Namespace, settings: config.Settings) -> int:
     for name, fault in faults.items():
         print(f"{name}: {'ok' if fault is None else fault.text % fault.values}")
     return int(any(faults.values()))
+
+
+def _issue(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.dicom import certificates
+
+    password = certificates.issue(settings, given.name, given.out, server=given.server)
+    print(f"{given.name}.key, {given.name}.crt and ca.crt are in {given.out}.")
+    print(f"{given.name}.p12 holds all three; its password is {password} and is not shown again.")
+    print("Whoever has the key can send as this device: carry it there, then delete the folder.")
+    return 0
+
+
+def _list_certificates(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.dicom import certificates
+
+    for entry in certificates.listed(settings):
+        print(f"{entry.name}: {'revoked' if entry.revoked else f'ends on {entry.ends_at:%Y-%m-%d}'}")
+    return 0
+
+
+def _revoke(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.dicom import certificates
+
+    certificates.revoke(settings, given.name)
+    print(f"The certificate of {given.name} is refused from the next connection on.")
+    return 0
 
 
 def _doctor(given: argparse.Namespace, settings: config.Settings) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from datetime import datetime, timezone
 
-_RELEASED = datetime(2026, 11, 1, tzinfo=timezone.utc)
+RELEASED = datetime(2026, 11, 1, tzinfo=timezone.utc)
+"""The wall clock cannot be right before this."""
 
 
 def utc() -> datetime:
@@ -20,4 +21,4 @@ def monotonic() -> float:
 
 def is_trusted() -> bool:
     """Whether the wall clock can be right: it cannot be before this software was written."""
-    return utc() >= _RELEASED
+    return utc() >= RELEASED

@@ -75,6 +75,11 @@ class SetupError(EdgeError):
         "no_permission": N_("No permission to write to %(path)s."),
         "no_reader": N_("The process that reads files does not start. Run chest-edge doctor."),
         "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),
+        "other_user": N_("%(path)s belongs to another user. Run this as the user that the box runs as."),
+        "bad_certificates": N_("A certificate or key below %(path)s is damaged. Restore the folder from a backup."),
+        "bad_certificate_name": N_("The name %(name)s should be letters, digits, dots, dashes and underscores (63)."),
+        "certificate_exists": N_("A certificate for %(name)s exists. Revoke it first, or choose another name."),
+        "certificate_unknown": N_("No certificate was issued to %(name)s."),
         "path_too_long": N_("The path %(path)s is too long for a socket (%(limit)s characters at most)."),
     }
 

@@ -22,11 +22,13 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.status import code_to_category
 
 from edge.config import PacsSettings, Settings, WorklistSettings
+from edge.dicom.tls import client_context
 from edge.errors import PeerError
 
 _CONNECT_S = 5.0
 _ANSWER_S = 30.0
 _MAX_PDU_BYTES = 65536
+_ASSOCIATE_RJ = b"\x03"  # PS3.8 section 9.3.4
 _FIND_LIMITS_BYTES, _FIND_LIMITS_S, _MATCHES = 16 << 20, 60.0, 1000
 
 
@@ -136,6 +138,7 @@ class Peer:
         entity = AE(ae_title=self.own_ae_title)
         entity.connection_timeout = entity.acse_timeout = _CONNECT_S
         entity.dimse_timeout = entity.network_timeout = _ANSWER_S
+        tls = (client_context(self._settings), "") if self._address.tls else None
         handlers: list[Any] = [(evt.EVT_DATA_RECV, guard.count)]
         handlers += [(evt.EVT_C_STORE, offer.store)] if offer.store else []
         try:
@@ -146,13 +149,14 @@ class Peer:
                 ae_title=self.ae_title,
                 max_pdu=_MAX_PDU_BYTES,
                 ext_neg=list(offer.roles),
+                tls_args=tls,
                 evt_handlers=handlers,
             )
         except OSError as error:  # a name that no server knows
             raise self.error("unreachable") from error
         if association.is_established:
             return association
-        if association.is_rejected:
+        if association.is_rejected or guard.was_rejected:
             raise self.error("refused")
         raise self.error("not_offered" if association.rejected_contexts else "unreachable")
 
@@ -161,11 +165,12 @@ class _Guard:
     """Ends an association that brings more than it may, or lasts too long."""
 
     def __init__(self, size_bytes: int) -> None:
-        self.has_cut = False
+        self.has_cut = self.was_rejected = False
         self._left = size_bytes
 
     def count(self, event: evt.Event) -> None:
-        """Count what came."""
+        """Count what came; the library forgets a rejection where the peer closes the connection at once."""
+        self.was_rejected |= event.data[:1] == _ASSOCIATE_RJ
         self._left -= len(event.data)
         if self._left < 0:
             self.cut(event.assoc)

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from edge import clock
@@ -29,6 +30,7 @@ ModelCheck = Callable[[], Mapping[str, EdgeError | None]]
 _PYTHON = (3, 10)
 _SQLITE = (3, 35, 0)  # RETURNING
 _FREE_BYTES = 2 * 1024**3
+_SOON = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ def examine(settings: Settings, models: ModelCheck) -> Iterator[Finding]:
     yield _port("DICOM", "dicom.port", settings.dicom.host, settings.dicom.port, running)
     yield _port("page", "web.port", LOOPBACK, settings.web.port, running)
     yield _clock()
+    yield from _certificates(settings)
 
 
 def is_running(settings: Settings) -> bool:
@@ -201,3 +204,21 @@ def _clock() -> Finding:
     if clock.is_trusted():
         return Finding(True, f"Clock {now}")
     return Finding(False, f"The clock says {now}, which cannot be. Set it: times on results would be wrong.")
+
+
+def _certificates(settings: Settings) -> Iterator[Finding]:
+    try:
+        from edge.dicom import certificates
+
+        valid = [entry for entry in certificates.listed(settings) if not entry.revoked]
+    except ImportError:
+        yield Finding(False, "The certificates cannot be checked without the library cryptography.")
+        return
+    except EdgeError as error:
+        yield Finding(False, error.text % error.values)
+        return
+    for entry in valid:
+        text = f"Certificate {entry.name} until {entry.ends_at:%Y-%m-%d}"
+        soon = entry.ends_at < clock.utc() + _SOON
+        advice = ". Replace it: afterwards connections with it are refused."
+        yield Finding(not soon, text + advice * soon)

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 # Distribution name, and the module to load; the codecs are plug-ins of pydicom.
 LIBRARIES: tuple[tuple[str, str], ...] = (
     ("babel", "babel"),
+    ("cryptography", "cryptography.hazmat.primitives.asymmetric.ec"),
     ("flask", "flask"),
     ("flask-babel", "flask_babel"),
     ("numpy", "numpy"),
@@ -27,12 +28,14 @@ LIBRARIES: tuple[tuple[str, str], ...] = (
     ("opencv-python-headless", "cv2"),
     ("pydicom", "pydicom"),
     ("pillow", "PIL.Image"),
+    ("pyrage", "pyrage"),
     *((("pyjpegls", "jpeg_ls"),) if sys.version_info < (3, 14) else ()),
     ("pylibjpeg", "pylibjpeg"),
     ("pylibjpeg-openjpeg", "openjpeg"),
     ("pylibjpeg-rle", "rle"),
     ("pynetdicom", "pynetdicom"),
     ("python-gdcm", "gdcm"),
+    ("python-multipart", "python_multipart"),
     ("pyzmq", "zmq"),
     ("sqlite-utils", "sqlite_utils"),
     ("waitress", "waitress"),

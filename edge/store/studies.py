@@ -31,6 +31,7 @@ class WorklistRow:
     decision : ``normal``, ``abnormal`` or ``refer`` of the newest result; None unless ``state`` is done.
     reasons : entries as in ``chest-edge/result/1``, with ``message`` and ``values`` to translate.
     version : the newest result's number, 0 without one.
+    is_prior : the box fetched it to compare another study with.
     """
 
     study_key: str
@@ -45,21 +46,29 @@ class WorklistRow:
     has_preview: bool
     version: int
     instance_count: int
+    is_prior: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyView(WorklistRow):
-    """One study with its newest result (``chest-edge/result/1``) and the numbers of all its versions."""
+    """One study with its newest result (``chest-edge/result/1``) and the numbers of all its versions.
+
+    Attributes
+    ----------
+    pulled : (kind, code) of each request to a PACS or a worklist that ended, such as ``("worklist", "matched")``;
+        the code of one that was given up is ``failed``.
+    """
 
     result: dict[str, Any] | None
     versions: list[int]
     accession_number: str
     birth_date: date | None
     sex: str
+    pulled: list[tuple[str, str]]
 
 
 def worklist(source: Path | Database, limit: int) -> list[WorklistRow]:
-    """The newest studies, newest first, at most ``limit``.
+    """The newest studies, newest first, at most ``limit``; those that were fetched as priors stand behind all others.
 
     Raises
     ------
@@ -67,7 +76,7 @@ def worklist(source: Path | Database, limit: int) -> list[WorklistRow]:
         Where the database cannot be opened.
     """
     with opened(source) as database:
-        rows = database.execute(f"{_QUERY} ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
+        rows = database.execute(f"{_QUERY} ORDER BY is_prior, id DESC LIMIT ?", (limit,)).fetchall()
     return [WorklistRow(**_line(row)) for row in rows]
 
 
@@ -80,6 +89,11 @@ def study(source: Path | Database, study_key: str) -> StudyView | None:
         results = database.execute(
             "SELECT version, result FROM results WHERE study_id = ? ORDER BY version", (row["id"],)
         ).fetchall()
+        pulled = database.execute(
+            """SELECT DISTINCT kind, iif(state = 'failed', state, code) AS code FROM pulls
+               WHERE study_id = ? AND state IN ('done', 'failed') AND code IS NOT NULL ORDER BY kind, code""",
+            (row["id"],),
+        ).fetchall()
     return StudyView(
         **_line(row),
         result=json.loads(results[-1]["result"]) if results else None,
@@ -87,6 +101,7 @@ def study(source: Path | Database, study_key: str) -> StudyView | None:
         accession_number=row["accession_number"],
         birth_date=date.fromisoformat(row["birth_date"]) if row["birth_date"] else None,
         sex=row["sex"],
+        pulled=[(ended["kind"], ended["code"]) for ended in pulled],
     )
 
 
@@ -121,4 +136,5 @@ def _line(row: Any) -> dict[str, Any]:
         "has_preview": bool(row["has_preview"]),
         "version": row["version"],
         "instance_count": row["instance_count"],
+        "is_prior": bool(row["is_prior"]),
     }

@@ -179,7 +179,7 @@ def _switch_language() -> AnyResponse | None:
 
 
 def _stamp(found: studies.StudyView) -> str:
-    return f"{found.state.value} {found.version} {found.instance_count}"
+    return f"{found.state.value} {found.version} {found.instance_count} {len(found.pulled)}"
 
 
 def _shown(found: studies.StudyView) -> Mapping[str, Any]:
@@ -189,9 +189,12 @@ def _shown(found: studies.StudyView) -> Mapping[str, Any]:
 
 
 def _quality(found: studies.StudyView, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What was noticed about the image and does not already stand among the reasons."""
+    """What was noticed about the image and does not already stand among the reasons, and what others were asked."""
     said = {reason["code"] for reason in found.reasons}
-    return [remark for remark in result.get("quality") or () if remark["code"] not in said]
+    asked = {remark.code: remark for key, remark in wording.PULLED.items() if key in found.pulled}
+    fetched = [wording.IS_PRIOR] if found.is_prior else []
+    noticed = [remark for remark in result.get("quality") or () if remark["code"] not in said]
+    return noticed + [remark.as_json() for remark in (*asked.values(), *fetched)]
 
 
 def _probabilities(result: Mapping[str, Any] | None) -> Mapping[str, float | None] | None:

@@ -6,7 +6,7 @@ import fcntl
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +14,7 @@ import pytest
 
 from edge import clock
 from edge.config import DicomSettings, Settings, WebSettings
+from edge.dicom import certificates
 from edge.errors import ModelError
 from edge.health import doctor, libraries
 
@@ -149,3 +150,18 @@ def test_an_old_python_or_sqlite_is_a_problem(
     monkeypatch.setattr(doctor, part, floor)
     (problem,) = _problems(settings)
     assert "too old" in problem
+
+
+def test_a_certificate_that_ends_within_two_months_is_named(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates.issue(settings, "XRAY-1", tmp_path / "out")
+    assert _problems(settings) == []
+    (ends_at,) = (entry.ends_at for entry in certificates.listed(settings) if entry.name == "XRAY-1")
+    monkeypatch.setattr(clock, "utc", lambda: ends_at - timedelta(days=61))
+    assert _problems(settings) == []
+    monkeypatch.setattr(clock, "utc", lambda: ends_at - timedelta(days=59))
+    (problem,) = _problems(settings)
+    assert problem.startswith(f"Certificate XRAY-1 until {ends_at:%Y-%m-%d}. Replace it")
+    certificates.revoke(settings, "XRAY-1")
+    assert _problems(settings) == []
