@@ -58,6 +58,16 @@ class UnreadableError(EdgeError):
     }
 
 
+class SourceError(EdgeError):
+    """A file of a folder or a stick that cannot be taken in; it stays where it is."""
+
+    texts = {
+        "unopenable": N_("The file could not be opened. Check its permissions."),
+        "too_large": N_("The file is larger than the box takes."),
+        "changed": N_("The file changed while it was read."),
+    }
+
+
 class SetupError(EdgeError):
     """Something about this machine or its configuration; the person who set it up has to act."""
 
@@ -105,6 +115,13 @@ class ReadingError(EdgeError):
         "reading_failed": N_("The box could not finish reading this study. Have a person read it."),
         "stage_failed": N_("One step of the reading failed; its part of the result is missing."),
         "reading_crashed": N_("Reading this study stopped the box twice, so it was set aside. Have a person read it."),
+        "reading_outages": N_(
+            "The box went down %(count)s times while it read this study, so it was set aside. Have a person read it."
+        ),
+        "stage_timeout": N_(
+            "A step of the reading (%(stage)s) did not end in time, twice, so the study was set aside."
+            " Have a person read it."
+        ),
     }
 
 
@@ -115,6 +132,7 @@ class StatedAgeError(EdgeError):
     texts = {
         "being_read": N_("The study is being read at this moment. Wait for the result, then enter the age."),
         "no_reading": N_("This study has no reading that an age could change."),
+        "age_in_header": N_("The image itself tells the patient's age; the box goes by that one."),
     }
 
 

@@ -36,6 +36,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 from edge import clock, log
 from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
+from edge.dicom.deliveries import Deliveries
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import EdgeError, SetupError, StorageError
 from edge.store.files import remove_parts, write_durably
@@ -61,6 +62,7 @@ _ACSE_TIMEOUT_S = 5
 _DIMSE_TIMEOUT_S = 30
 _NETWORK_TIMEOUT_S = 30
 _MAX_PDU_BYTES = 65536
+_SWEEP_S = 1.0
 
 
 class Store:
@@ -68,13 +70,15 @@ class Store:
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
+        self.deliveries = Deliveries(spool)
 
     def handle(self, event: evt.Event) -> int:
         """Store the object of a C-STORE request and return the status to answer with."""
         started = clock.monotonic()
         try:
             content = event.encoded_dataset(include_meta=False)
-            self._spool.keep(encode_file_meta(event.file_meta), content, _delivery(event))
+            delivery = _delivery(event, self.deliveries.number(event.assoc))
+            self._spool.keep(encode_file_meta(event.file_meta), content, delivery)
         except StorageError as error:
             log.event("store_refused", code=error.code, status=error.dicom_status)
             return error.dicom_status
@@ -148,12 +152,18 @@ def run(settings: Settings) -> int:
     speaker = Speaker(settings.run_dir, "receiver")
     spool = Spool(settings, speaker.wake)
     address = (settings.dicom.host, settings.dicom.port)
-    handlers: list[Any] = [(evt.EVT_C_STORE, Store(spool).handle)]
+    store = Store(spool)
+    handlers: list[Any] = [
+        (evt.EVT_C_STORE, store.handle),
+        (evt.EVT_RELEASED, store.deliveries.released),
+        (evt.EVT_ABORTED, store.deliveries.aborted),
+    ]
     server = application_entity(settings).make_server(address, evt_handlers=handlers, server_class=Server)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
     _announce(settings, server.server_address[1])
-    stopped.wait()
+    while not stopped.wait(_SWEEP_S):
+        store.deliveries.sweep()
     server.shutdown()
     spool.close()
     speaker.close()
@@ -165,11 +175,12 @@ def _announce(settings: Settings, port: int) -> None:
     log.event("receiver_ready", host=settings.dicom.host, port=port)
 
 
-def _delivery(event: evt.Event) -> Delivery:
+def _delivery(event: evt.Event, association_id: int) -> Delivery:
     request: Any = event.request
     return Delivery(
         sop_class_uid=str(request.AffectedSOPClassUID),
         sop_instance_uid=str(request.AffectedSOPInstanceUID),
         transfer_syntax_uid=str(event.context.transfer_syntax),
         calling_ae_title=event.assoc.requestor.ae_title,
+        association_id=association_id,
     )

@@ -1,4 +1,4 @@
-"""Keeps receiver, worker and page running, each in a process of its own.
+"""Keeps receiver, worker, page and the other ways in running, each in a process of its own.
 
 A process that ends is started again, later each time; the others never notice. One box a
 data folder, by ``flock``: the kernel releases it with the process, so no stale lock can
@@ -30,7 +30,7 @@ from edge.dicom.send import echo
 from edge.errors import SetupError
 from edge.store.database import migrate
 
-NAMES = ("receiver", "worker", "web")
+NAMES = ("receiver", "worker", "web", "intake")
 
 _LOOK_S = 0.1
 _FIRST_DELAY_S = 0.5

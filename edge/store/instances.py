@@ -10,10 +10,12 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import date, datetime
+from enum import Enum
 from pathlib import Path
 
 from sqlite_utils import Database
 
+from edge.store import completeness
 from edge.store.database import writing
 from edge.types import Instance, Remark, State
 
@@ -34,13 +36,22 @@ class Arrival:
     Attributes
     ----------
     attempts : how often it was taken, this time included.
-    conflicts : whether a readable object with the same identifier but other content came before.
     """
 
     instance_id: int
     path: Path
     attempts: int
-    conflicts: bool
+
+
+class Identity(str, Enum):
+    """How a readable object stands to those that came before it.
+
+    ``copy``: the same data set came before, perhaps another way. ``conflict``: another one with its identifier did.
+    """
+
+    NEW = "new"
+    COPY = "copy"
+    CONFLICT = "conflict"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +74,13 @@ class Attributes:
     acquired_at: datetime | None = None
 
 
-def add_received(database: Database, instance: Instance) -> Receipt:
+def add_received(database: Database, instance: Instance, association_id: int | None = None) -> Receipt:
     """Record an object whose file is already safe on the disk.
+
+    Parameters
+    ----------
+    association_id : the delivery that brought it; that of a second copy counts, since it may
+        end well where the first was broken off.
 
     Raises
     ------
@@ -72,30 +88,66 @@ def add_received(database: Database, instance: Instance) -> Receipt:
         Nothing was recorded; the object must not be acknowledged.
     """
     with writing(database):
-        known = _same_content(database, instance)
-        return known if known else _insert(database, instance)
+        receipt = _same_content(database, instance) or _insert(database, instance)
+        if association_id is not None:
+            database.execute(
+                "UPDATE instances SET association_id = ? WHERE id = ?", (association_id, receipt.instance_id)
+            )
+        return receipt
 
 
-def next_arrival(database: Database) -> Arrival | None:
-    """Take the oldest unparsed object and count the attempt, or None where there is none."""
+def next_arrival(database: Database, run_id: str = "") -> Arrival | None:
+    """Take the oldest unparsed object and count the attempt, or None where there is none.
+
+    Parameters
+    ----------
+    run_id : the run of the box that takes it, see ``queue.recover``.
+    """
     with writing(database):
         row = database.execute(
-            """UPDATE instances SET attempts = attempts + 1 WHERE id =
+            """UPDATE instances SET attempts = attempts + 1, run_id = ? WHERE id =
                    (SELECT id FROM instances WHERE state = 'received' ORDER BY id LIMIT 1)
-               RETURNING id, path, attempts, sop_instance_uid"""
+               RETURNING id, path, attempts""",
+            (run_id,),
         ).fetchone()
         if row is None:
             return None
-        return Arrival(
-            instance_id=row["id"],
-            path=Path(row["path"]),
-            attempts=row["attempts"],
-            conflicts=_conflicts(database, row["id"], row["sop_instance_uid"]),
-        )
+        return Arrival(instance_id=row["id"], path=Path(row["path"]), attempts=row["attempts"])
 
 
-def attach(database: Database, instance_id: int, attributes: Attributes) -> str:
-    """Put a parsed object into its study, which becomes ready (again), and return the study's key."""
+def identify(database: Database, instance_id: int, sop_instance_uid: str | None) -> Identity:
+    """Compare a readable object with those before it; a copy is forgotten, and its file is the caller's to remove.
+
+    Parameters
+    ----------
+    sop_instance_uid : as its data set says, for what came as a bare file without a word on its identity.
+    """
+    with writing(database):
+        row = database.execute("SELECT sha256, study_id FROM instances WHERE id = ?", (instance_id,)).fetchone()
+        known = "SELECT 1 FROM instances WHERE sha256 = ? AND id != ? AND state = 'parsed'"
+        if database.execute(known, (row["sha256"], instance_id)).fetchone():
+            # The delivery of the copy counts: it may end well where the first was broken off.
+            database.execute(
+                """UPDATE instances SET association_id = copy.association_id FROM instances AS copy
+                   WHERE copy.id = ? AND copy.association_id IS NOT NULL
+                       AND instances.sha256 = copy.sha256 AND instances.state = 'parsed'""",
+                (instance_id,),
+            )
+            database.execute("DELETE FROM instances WHERE id = ?", (instance_id,))
+            database.execute("DELETE FROM studies WHERE id = ?", (row["study_id"],))
+            return Identity.COPY
+        named = "UPDATE OR IGNORE instances SET sop_instance_uid = ? WHERE id = ? AND sop_instance_uid = ''"
+        database.execute(named, (sop_instance_uid or "", instance_id))
+        return Identity.CONFLICT if _conflicts(database, instance_id) else Identity.NEW
+
+
+def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s: int = 0) -> str:
+    """Put a parsed object into its study, which is read (again) once it may be, and return the study's key.
+
+    Parameters
+    ----------
+    quiet_s : seconds without a further image after which the study is final.
+    """
     with writing(database):
         born = _study_of(database, instance_id)
         study_id = _named_study(database, attributes.study_instance_uid) or born
@@ -106,10 +158,13 @@ def attach(database: Database, instance_id: int, attributes: Attributes) -> str:
         )
         if study_id == born:
             _describe(database, study_id, attributes, uid=attributes.study_instance_uid)
+            database.execute("UPDATE studies SET state = 'parsed' WHERE id = ?", (study_id,))
         else:
             database.execute("DELETE FROM studies WHERE id = ?", (born,))
         _date(database, study_id, attributes)
-        return _make_ready(database, study_id)
+        completeness.touch(database, study_id, quiet_s)
+        row = database.execute("SELECT study_key FROM studies WHERE id = ?", (study_id,)).fetchone()
+        return str(row["study_key"])
 
 
 def names_other_patient(database: Database, attributes: Attributes) -> bool:
@@ -140,7 +195,7 @@ def quarantine(database: Database, instance_id: int, remark: Remark, attributes:
         if attributes is not None:
             _describe(database, study_id, attributes, uid=None)
         row = database.execute(
-            "UPDATE studies SET state = 'quarantined', reasons = ? WHERE id = ? RETURNING study_key",
+            "UPDATE studies SET state = 'quarantined', is_final = 1, reasons = ? WHERE id = ? RETURNING study_key",
             (json.dumps([reason]), study_id),
         ).fetchone()
         return str(row["study_key"])
@@ -179,13 +234,15 @@ def _insert(database: Database, instance: Instance) -> Receipt:
     }
     database.table("instances").insert(row)
     instance_id = database.execute("SELECT last_insert_rowid()").fetchone()[0]
+    database.execute("UPDATE studies SET newest_instance_id = ? WHERE id = ?", (instance_id, study_id))
     return Receipt(instance_id=instance_id, study_key=study_key, is_new=True)
 
 
-def _conflicts(database: Database, instance_id: int, sop_instance_uid: str) -> bool:
+def _conflicts(database: Database, instance_id: int) -> bool:
     # What was set aside counts for nothing: a truncated object is sent again, whole, under its identifier.
-    earlier = "SELECT 1 FROM instances WHERE sop_instance_uid = ? AND id < ? AND state != 'quarantined'"
-    return database.execute(earlier, (sop_instance_uid, instance_id)).fetchone() is not None
+    earlier = """SELECT 1 FROM instances AS this JOIN instances AS other USING (sop_instance_uid)
+                 WHERE this.id = ? AND other.id < this.id AND other.state != 'quarantined' AND sop_instance_uid != ''"""
+    return database.execute(earlier, (instance_id,)).fetchone() is not None
 
 
 def _study_of(database: Database, instance_id: int) -> int:
@@ -226,10 +283,3 @@ def _date(database: Database, study_id: int, attributes: Attributes) -> None:
            WHERE id = ?2""",
         (acquired_at, study_id),
     )
-
-
-def _make_ready(database: Database, study_id: int) -> str:
-    row = database.execute(
-        "UPDATE studies SET state = 'ready', attempts = 0 WHERE id = ? RETURNING study_key", (study_id,)
-    ).fetchone()
-    return str(row["study_key"])

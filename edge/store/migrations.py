@@ -110,7 +110,41 @@ def _journal(database: Database) -> None:
     database.execute("ALTER TABLE results ADD COLUMN clock_trusted INTEGER NOT NULL DEFAULT 1")
 
 
-@MIGRATIONS(name="0007_pulls")
+@MIGRATIONS(name="0007_completeness")
+def _completeness(database: Database) -> None:
+    database.execute("""
+        CREATE TABLE associations (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            owner TEXT NOT NULL,
+            state TEXT NOT NULL DEFAULT 'open',
+            calling_ae_title TEXT NOT NULL,
+            ended INTEGER
+        )""")
+    database.execute("CREATE INDEX associations_by_state ON associations (state)")
+    database.execute("ALTER TABLE instances ADD COLUMN association_id INTEGER REFERENCES associations (id)")
+    database.execute("ALTER TABLE instances ADD COLUMN run_id TEXT NOT NULL DEFAULT ''")
+    database.execute("ALTER TABLE instances ADD COLUMN outages INTEGER NOT NULL DEFAULT 0")
+    database.execute("CREATE INDEX instances_by_association ON instances (association_id, study_id)")
+    for column in (
+        "is_final INTEGER NOT NULL DEFAULT 0",
+        "unread INTEGER NOT NULL DEFAULT 0",
+        "quiet_s INTEGER NOT NULL DEFAULT 0",
+        "touched_s REAL NOT NULL DEFAULT 0",  # monotonic, of the boot beside it
+        "boot_id TEXT NOT NULL DEFAULT ''",
+        "newest_instance_id INTEGER NOT NULL DEFAULT 0",
+        "run_id TEXT NOT NULL DEFAULT ''",
+        "outages INTEGER NOT NULL DEFAULT 0",
+    ):
+        database.execute(f"ALTER TABLE studies ADD COLUMN {column}")
+    database.execute("""
+        UPDATE studies SET is_final = 1,
+            newest_instance_id = coalesce((SELECT max(id) FROM instances WHERE study_id = studies.id), 0)""")
+    database.execute("CREATE INDEX studies_not_final ON studies (id) WHERE NOT is_final OR unread")
+    database.execute("CREATE INDEX studies_by_arrival ON studies (newest_instance_id)")
+    database.execute("ALTER TABLE results ADD COLUMN set_sha256 TEXT NOT NULL DEFAULT ''")
+
+
+@MIGRATIONS(name="0008_pulls")
 def _pulls(database: Database) -> None:
     # What the box asks a PACS or a worklist for. When to try again is no column: the wall clock may jump.
     database.execute("""

@@ -10,12 +10,16 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from edge import clock
 from edge.config import Settings
+from edge.store import associations
+from edge.store.associations import End
 from edge.store.database import connect
 from edge.store.files import write_durably
 from edge.store.instances import Receipt, add_received
@@ -26,12 +30,16 @@ _PREAMBLE = bytes(128) + b"DICM"  # zeros of our own, so that a stored file is n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What the bringer of an object says of it; empty where it says nothing."""
+    """What the bringer of an object says of it; empty where it says nothing.
+
+    ``association_id`` is the number of what it came with (``Spool.begin``); None for an object that came alone.
+    """
 
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
     transfer_syntax_uid: str = ""
     calling_ae_title: str = ""
+    association_id: int | None = None
 
 
 class Spool:
@@ -48,13 +56,13 @@ class Spool:
         self._wake = wake
         self._lock = threading.Lock()  # for the connection and the wake-ups
 
-    def keep(self, file_meta: bytes, content: bytes, delivery: Delivery) -> Receipt:
+    def keep(self, file_meta: bytes, content: bytes | Iterable[bytes], delivery: Delivery) -> Receipt:
         """Store one object, and return once it would survive a power cut.
 
         Parameters
         ----------
         file_meta : its encoded File Meta Information group.
-        content : its encoded data set.
+        content : its encoded data set, whole or in pieces; what iterating raises is passed on.
 
         Raises
         ------
@@ -62,29 +70,79 @@ class Spool:
             Nothing was kept; the object must not be acknowledged.
         """
         path = self._incoming / f"{secrets.token_hex(16)}.dcm"  # a name from outside could leave the folder
-        write_durably(path, (_PREAMBLE, file_meta, content))
-        receipt = self._record(_instance(delivery, path, content), path)
+        counted = _Counted((content,) if isinstance(content, bytes) else content)
+        write_durably(path, chain((_PREAMBLE, file_meta), counted))
+        receipt = self._record(_instance(delivery, path, counted), path, delivery.association_id)
         if not receipt.is_new:
             path.unlink(missing_ok=True)
         with self._lock:
             self._wake(receipt.instance_id)
         return receipt
 
+    def begin(self, calling_ae_title: str = "") -> int:
+        """Open a delivery of several objects, and return its number; their studies wait for its end.
+
+        Raises
+        ------
+        StorageError
+            Nothing was opened.
+        """
+        with self._lock:
+            return associations.begin(self._database, calling_ae_title)
+
+    def end(self, association_id: int, how: End) -> None:
+        """End a delivery: what it brought may be read.
+
+        Raises
+        ------
+        StorageError
+            It is still open; try again.
+        """
+        with self._lock:
+            associations.finish(self._database, association_id, how)
+            self._wake(association_id)
+
+    @contextmanager
+    def together(self, calling_ae_title: str = "") -> Generator[int, None, None]:
+        """A delivery for the length of the block, which counts as broken off where the block raises."""
+        association_id = self.begin(calling_ae_title)
+        try:
+            yield association_id
+        except BaseException:
+            self.end(association_id, End.ABORTED)
+            raise
+        self.end(association_id, End.RELEASED)
+
     def close(self) -> None:
         """Close the database once nobody delivers any more."""
         with self._lock:
             self._database.close()
 
-    def _record(self, instance: Instance, path: Path) -> Receipt:
+    def _record(self, instance: Instance, path: Path, association_id: int | None) -> Receipt:
         try:
             with self._lock:
-                return add_received(self._database, instance)
+                return add_received(self._database, instance, association_id)
         except Exception:  # whatever it is, a file without a row would lie there for ever
             path.unlink(missing_ok=True)
             raise
 
 
-def _instance(delivery: Delivery, path: Path, content: bytes) -> Instance:
+class _Counted:
+    """Pieces that are counted and hashed as they pass."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+        self.digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.digest.update(piece)
+            self.size_bytes += len(piece)
+            yield piece
+
+
+def _instance(delivery: Delivery, path: Path, content: _Counted) -> Instance:
     return Instance(
         sop_class_uid=delivery.sop_class_uid,
         sop_instance_uid=delivery.sop_instance_uid,
@@ -92,8 +150,8 @@ def _instance(delivery: Delivery, path: Path, content: bytes) -> Instance:
         study_instance_uid="",
         transfer_syntax_uid=delivery.transfer_syntax_uid,
         path=Path(path.name),
-        sha256=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
+        sha256=content.digest.hexdigest(),
+        size_bytes=content.size_bytes,
         calling_ae_title=delivery.calling_ae_title,
         received_at=clock.utc(),
         clock_trusted=clock.is_trusted(),

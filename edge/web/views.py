@@ -62,6 +62,8 @@ class Pages:
             ("/study/<key:key>", self.study),
             ("/study/<key:key>/stamp", self.stamp),
             ("/study/<key:key>.json", self.result),
+            ("/study/<key:key>/<version:version>", self.older),
+            ("/study/<key:key>/<version:version>.json", self.older_result),
             ("/study/<key:key>/age", self.age),
             ("/study/<key:key>/<version:version>/picture.jpg", self.picture),
             ("/study/<key:key>/<version:version>/thumbnail.jpg", self.thumbnail),
@@ -82,8 +84,15 @@ class Pages:
         return render_template("_rows.html", rows=self._rows(), shown=SHOWN)
 
     def study(self, key: str) -> str:
-        """One study with its picture and its reading."""
-        found = self._found(key)
+        """One study with its picture and its newest reading."""
+        return self._page(self._found(key))
+
+    def older(self, key: str, version: int) -> str:
+        """One study as an earlier reading left it."""
+        return self._page(self._found(key, version))
+
+    def _page(self, found: studies.StudyView) -> str:
+        key = found.study_key
         result = _shown(found)
         verdict = wording.verdict(found.state, found.decision, _probabilities(found.result))
         picture = studies.preview_path(self._settings, key, found.version) if found.has_preview else None
@@ -92,12 +101,13 @@ class Pages:
             "study.html",
             study=found,
             stamp=_stamp(found),
+            standing=_standing(found),
             verdict=verdict,
             result=result,
             reading=_reading(result) if verdict.kind in _CLAIMS else None,
             possible=_possible(found, result, verdict.kind),
             quality=_quality(found, result),
-            age=_age(found, result),
+            age=None if found.is_old else _age(found, result),
             size_px=size,
             **(_drawn(result, *size) if size else {}),
         )
@@ -116,15 +126,17 @@ class Pages:
         return self.age(key)
 
     def stamp(self, key: str) -> Response:
-        """What changes whenever a study's page has something new to show."""
-        return Response(_stamp(self._found(key)), mimetype="text/plain")
+        """What changes whenever a study's page has something new to show; a second line for what may yet change."""
+        found = self._found(key)
+        return Response(f"{_stamp(found)}\n{_standing(found)}", mimetype="text/plain")
 
     def result(self, key: str) -> Response:
         """The newest result of a study, by the schema ``chest-edge/result/1``."""
-        found = self._found(key)
-        if found.result is None:
-            abort(404)
-        return jsonify(found.result)
+        return _json(self._found(key))
+
+    def older_result(self, key: str, version: int) -> Response:
+        """An earlier result of a study, by the same schema."""
+        return _json(self._found(key, version))
 
     def picture(self, key: str, version: int) -> Response:
         """The picture of a study as JPEG."""
@@ -162,8 +174,8 @@ class Pages:
         found = studies.study(self._settings.database, key)
         return _probabilities(found.result) if found is not None else None
 
-    def _found(self, key: str) -> studies.StudyView:
-        found = studies.study(self._settings.database, key)
+    def _found(self, key: str, version: int | None = None) -> studies.StudyView:
+        found = studies.study(self._settings.database, key, version)
         if found is None:
             abort(404)
         return found
@@ -178,8 +190,21 @@ def _switch_language() -> AnyResponse | None:
     return response
 
 
+def _json(found: studies.StudyView) -> Response:
+    if found.result is None:
+        abort(404)
+    return jsonify(found.result)
+
+
 def _stamp(found: studies.StudyView) -> str:
     return f"{found.state.value} {found.version} {found.instance_count} {len(found.pulled)}"
+
+
+def _standing(found: studies.StudyView) -> str:
+    """What may yet change of a study that was read, for a page that shows it; empty where it is final."""
+    if not found.is_provisional:
+        return ""
+    return "broken-off" if found.is_broken_off else "provisional"
 
 
 def _shown(found: studies.StudyView) -> Mapping[str, Any]:

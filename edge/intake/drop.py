@@ -1,0 +1,97 @@
+"""The drop folder: files that other programs put there are taken in, and then removed.
+
+A file is taken when it has stood still for a while and no program has it open for writing, and it
+goes only after it is durable in the box. Whatever cannot be taken stays where it is. The folder is
+looked at again and again: inotify(7) loses events and does not see what a network share brings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge import clock, log
+from edge.errors import SourceError, StorageError, UnreadableError
+from edge.intake.tree import Parts, Stamp, Tree
+from edge.store.part10 import take_apart
+from edge.store.spool import Spool
+
+_STILL_S = 2.0
+_FULL_S = 10.0
+
+
+class Drop:
+    """One drop folder.
+
+    Parameters
+    ----------
+    still_s : seconds for which a file must not have changed.
+    """
+
+    def __init__(self, folder: Path, spool: Spool, still_s: float = _STILL_S) -> None:
+        self._folder = folder
+        self._spool = spool
+        self._still_s = still_s
+        self._seen: dict[Parts, tuple[Stamp, float]] = {}
+        self._left: dict[Parts, Stamp] = {}
+        self._resume_at = clock.monotonic()
+        self._is_missing = False
+
+    def step(self) -> None:
+        """Look at the folder once, and take what is ready as one delivery."""
+        if clock.monotonic() < self._resume_at:
+            return
+        try:
+            with Tree(self._folder) as tree:
+                self._take(tree, list(self._ready(tree)))
+            self._is_missing = False
+        except OSError as error:
+            self._resume_at = clock.monotonic() + _FULL_S
+            if not self._is_missing:
+                log.event("drop_folder_unreadable", error_type=type(error).__name__)
+            self._is_missing = True
+
+    def _ready(self, tree: Tree) -> Iterator[tuple[Parts, Stamp]]:
+        now = clock.monotonic()
+        before, self._seen = self._seen, {}
+        left, self._left = self._left, {}
+        for parts, stamp in tree.files():
+            if left.get(parts) == stamp:
+                self._left[parts] = stamp
+                continue
+            old, since = before.get(parts, (None, now))
+            self._seen[parts] = (stamp, since if old == stamp else now)
+            if stamp.size_bytes and old == stamp and now - since >= self._still_s:
+                yield parts, stamp
+
+    def _take(self, tree: Tree, ready: list[tuple[Parts, Stamp]]) -> None:
+        counts: Counter[str] = Counter()
+        for parts, stamp in ready:
+            try:
+                outcome = self._take_one(tree, parts, stamp)
+            except StorageError as error:
+                self._resume_at = clock.monotonic() + _FULL_S
+                log.event("drop_waits", code=error.code, count=len(ready) - counts.total())
+                break
+            counts[outcome] += 1
+        for outcome, count in counts.items():
+            log.event("dropped", code=outcome, count=count)
+
+    def _take_one(self, tree: Tree, parts: Parts, stamp: Stamp) -> str:
+        """Take one file; what became of it in one word."""
+        try:
+            with tree.open(parts) as file:
+                if file.stamp != stamp or file.is_being_written():
+                    self._seen.pop(parts, None)
+                    return "waiting"
+                whole = take_apart(file.pieces())
+                self._spool.keep(whole.file_meta, whole.content, whole.delivery)
+                is_removed = tree.remove(parts, stamp)
+        except (SourceError, UnreadableError) as error:
+            self._left[parts] = stamp
+            return error.code
+        if not is_removed:
+            self._left[parts] = stamp
+            return "not_removed"
+        return "taken"

@@ -1,0 +1,101 @@
+"""One object that comes two ways is one object, whatever its bringer said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from edge.config import Settings
+from edge.dicom.reader import Reader
+from edge.pipeline.worker import Worker
+from edge.store.database import connect
+from edge.store.part10 import take_apart
+from edge.store.spool import Delivery, Spool
+from edge.store.studies import worklist
+from edge.types import State
+from tests.pipeline.test_worker import answer, drain
+from tests.support import inputs
+from tests.support.studies import ready_box
+from tests.support.ways import bare
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Settings:
+    return ready_box(tmp_path / "box")
+
+
+@pytest.fixture
+def database(box: Settings) -> Iterator[Database]:
+    database = connect(box.database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def spool(box: Settings) -> Iterator[Spool]:
+    spool = Spool(box, lambda number: None)
+    yield spool
+    spool.close()
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    with Reader() as shared:
+        yield shared
+
+
+def by_network(spool: Spool, content: bytes, uid: str) -> None:
+    spool.keep(b"", content, Delivery(sop_instance_uid=uid, calling_ae_title="MODALITY"))
+
+
+def by_file(spool: Spool, content: bytes) -> None:
+    whole = take_apart([content])
+    spool.keep(whole.file_meta, whole.content, whole.delivery)
+
+
+def read(box: Settings, database: Database, reader: Reader) -> list[tuple[State, int]]:
+    drain(Worker(box, database, reader, answer, lambda number: None))
+    assert len(list(box.incoming.iterdir())) == sum(row.instance_count for row in worklist(database, 10))
+    return [(row.state, row.instance_count) for row in worklist(database, 10)]
+
+
+def test_a_bare_file_of_an_object_that_came_by_network_is_dropped(
+    box: Settings, database: Database, spool: Spool, reader: Reader
+) -> None:
+    dataset = inputs.dx()
+    by_network(spool, bare(dataset), dataset.SOPInstanceUID)
+    by_file(spool, bare(dataset))
+    assert read(box, database, reader) == [(State.DONE, 1)]
+
+
+def test_an_object_that_came_as_a_bare_file_is_dropped_when_the_network_brings_it(
+    box: Settings, database: Database, spool: Spool, reader: Reader
+) -> None:
+    dataset = inputs.dx()
+    by_file(spool, bare(dataset))
+    assert read(box, database, reader) == [(State.DONE, 1)]
+    by_network(spool, bare(dataset), dataset.SOPInstanceUID)
+    assert read(box, database, reader) == [(State.DONE, 1)]
+
+
+def test_other_content_under_an_identifier_that_only_the_data_set_tells_is_a_conflict(
+    box: Settings, database: Database, spool: Spool, reader: Reader
+) -> None:
+    first = inputs.dx()
+    second = inputs.dx(SOPInstanceUID=first.SOPInstanceUID, PatientAge="020Y")
+    by_file(spool, bare(first))
+    by_file(spool, bare(second))
+    drain(Worker(box, database, reader, answer, lambda number: None))
+    rows = worklist(database, 10)
+    assert [row.state for row in rows] == [State.QUARANTINED, State.DONE]
+    assert rows[0].reasons[0]["code"] == "conflicting_duplicate"
+
+
+def test_bare_files_of_two_objects_are_two(box: Settings, database: Database, spool: Spool, reader: Reader) -> None:
+    study = inputs.dx()
+    for dataset in (study, inputs.dx(StudyInstanceUID=study.StudyInstanceUID)):
+        by_file(spool, bare(dataset))
+    assert read(box, database, reader) == [(State.DONE, 2)]
