@@ -55,6 +55,7 @@ class UnreadableError(EdgeError):
         "conflicting_duplicate": N_("Another image with the same identifier but other content was received before."),
         "other_patient": N_("The image names a study of another patient. Check the patient at the X-ray unit."),
         "parser_limit": N_("Reading the file needed more time or memory than a file may use."),
+        "file_lost": N_("The stored file of this image is gone from the disk. Send the image again."),
     }
 
 
@@ -152,6 +153,7 @@ class StorageError(EdgeError):
     http_status = 507
     texts = {
         "disk_full": N_("The disk is full. Make room on it."),
+        "no_room": N_("The box is full and takes no more images. Make room on its disk."),
         "database": N_("The database could not be written."),
         "write_failed": N_("The disk could not be written."),
     }

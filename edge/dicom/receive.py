@@ -39,7 +39,9 @@ from edge.config import LOOPBACK, Settings
 from edge.dicom.deliveries import Deliveries
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import EdgeError, SetupError, StorageError
-from edge.store.files import remove_parts, write_durably
+from edge.store.database import opened
+from edge.store.files import write_durably
+from edge.store.reconcile import reconcile
 from edge.store.spool import Delivery, Spool
 
 _VERIFICATION = UID("1.2.840.10008.1.1")
@@ -78,7 +80,7 @@ class Store:
         try:
             content = event.encoded_dataset(include_meta=False)
             delivery = _delivery(event, self.deliveries.number(event.assoc))
-            self._spool.keep(encode_file_meta(event.file_meta), content, delivery)
+            self._spool.keep(_file_meta(event), content, delivery)
         except StorageError as error:
             log.event("store_refused", code=error.code, status=error.dicom_status)
             return error.dicom_status
@@ -148,7 +150,7 @@ def run(settings: Settings) -> int:
     """
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
-    remove_parts(settings.incoming)
+    _reconcile(settings)
     speaker = Speaker(settings.run_dir, "receiver")
     spool = Spool(settings, speaker.wake)
     address = (settings.dicom.host, settings.dicom.port)
@@ -170,9 +172,25 @@ def run(settings: Settings) -> int:
     return 0
 
 
+def _reconcile(settings: Settings) -> None:
+    try:
+        with opened(settings.database) as database:
+            found = reconcile(database, settings)
+        log.event("reconciled", adopted=len(found.orphans), lost=len(found.lost))
+    except StorageError as error:  # on a full disk the box must still answer, if only with a refusal
+        log.event("reconcile_failed", code=error.code)
+
+
 def _announce(settings: Settings, port: int) -> None:
     write_durably(settings.run_dir / "receiver.port", [b"%d\n" % port])
     log.event("receiver_ready", host=settings.dicom.host, port=port)
+
+
+def _file_meta(event: evt.Event) -> bytes:
+    meta = event.file_meta
+    # So that a database made anew from the files knows who sent each (PS3.10 table 7.1-1).
+    meta.SourceApplicationEntityTitle = event.assoc.requestor.ae_title
+    return bytes(encode_file_meta(meta))
 
 
 def _delivery(event: evt.Event, association_id: int) -> Delivery:

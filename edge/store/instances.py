@@ -15,17 +15,24 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from edge.store import completeness
+from edge.store import completeness, facts
 from edge.store.database import writing
 from edge.types import Instance, Remark, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of a received object. ``is_new`` is False for a second copy of the same content."""
+    """What became of a received object.
+
+    Attributes
+    ----------
+    path : the file that holds it now, below ``incoming``.
+    is_new : False for a second copy of content that another file holds.
+    """
 
     instance_id: int
     study_key: str
+    path: Path
     is_new: bool
 
 
@@ -201,13 +208,46 @@ def quarantine(database: Database, instance_id: int, remark: Remark, attributes:
         return str(row["study_key"])
 
 
+def restore(database: Database, instance_id: int, path: Path) -> None:
+    """Give an object whose file is gone another file with its content; it is read again."""
+    with writing(database):
+        database.execute(
+            "UPDATE instances SET path = ?, state = 'received', attempts = 0, outages = 0, reason = NULL WHERE id = ?",
+            (str(path), instance_id),
+        )
+        database.execute(
+            "UPDATE studies SET state = 'received', reasons = '[]' WHERE id = ?", (_study_of(database, instance_id),)
+        )
+
+
+def lose(database: Database, instance_id: int, remark: Remark) -> None:
+    """Set an object aside whose file is gone; with nothing else to read, its unread study too."""
+    reason = remark.as_json()
+    with writing(database):
+        row = database.execute(
+            "UPDATE instances SET state = 'quarantined', reason = ? WHERE id = ? RETURNING study_id",
+            (json.dumps(reason), instance_id),
+        ).fetchone()
+        if row is not None:
+            database.execute(
+                """UPDATE studies SET state = 'quarantined', is_final = 1, reasons = ?
+                   WHERE id = ? AND state NOT IN ('done', 'no_result', 'failed') AND NOT EXISTS
+                       (SELECT 1 FROM instances WHERE study_id = studies.id AND state != 'quarantined')""",
+                (json.dumps([reason]), row["study_id"]),
+            )
+
+
 def _same_content(database: Database, instance: Instance) -> Receipt | None:
     row = database.execute(
-        """SELECT instances.id, study_key FROM instances JOIN studies ON studies.id = study_id
+        """SELECT instances.id, study_key, path FROM instances JOIN studies ON studies.id = study_id
            WHERE sop_instance_uid = ? AND sha256 = ?""",
         (instance.sop_instance_uid, instance.sha256),
     ).fetchone()
-    return Receipt(instance_id=row["id"], study_key=row["study_key"], is_new=False) if row else None
+    if row is None:
+        return None
+    path = Path(row["path"])
+    # The very file may have been recorded already: by the search for files without a row, of another process.
+    return Receipt(instance_id=row["id"], study_key=row["study_key"], path=path, is_new=path == instance.path)
 
 
 def _insert(database: Database, instance: Instance) -> Receipt:
@@ -235,7 +275,8 @@ def _insert(database: Database, instance: Instance) -> Receipt:
     database.table("instances").insert(row)
     instance_id = database.execute("SELECT last_insert_rowid()").fetchone()[0]
     database.execute("UPDATE studies SET newest_instance_id = ? WHERE id = ?", (instance_id, study_id))
-    return Receipt(instance_id=instance_id, study_key=study_key, is_new=True)
+    facts.add(database, facts.USED_BYTES, instance.size_bytes)
+    return Receipt(instance_id=instance_id, study_key=study_key, path=instance.path, is_new=True)
 
 
 def _conflicts(database: Database, instance_id: int) -> bool:

@@ -144,7 +144,28 @@ def _completeness(database: Database) -> None:
     database.execute("ALTER TABLE results ADD COLUMN set_sha256 TEXT NOT NULL DEFAULT ''")
 
 
-@MIGRATIONS(name="0008_pulls")
+@MIGRATIONS(name="0008_housekeeping")
+def _housekeeping(database: Database) -> None:
+    database.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    # viewed_as: state and version that somebody saw; a newer result has not been seen.
+    database.execute("ALTER TABLE studies ADD COLUMN viewed_as TEXT")
+    database.execute("ALTER TABLE studies ADD COLUMN viewed_running_s REAL")
+    database.execute("ALTER TABLE studies ADD COLUMN delivered_at TEXT")
+    database.execute("""
+        CREATE TABLE deletions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            study_key TEXT NOT NULL,
+            received_at TEXT NOT NULL,
+            deleted_at TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            instance_count INTEGER NOT NULL
+        )""")
+    # Files that no row names any more and that are still to be removed, below the data folder.
+    database.execute("CREATE TABLE doomed (path TEXT PRIMARY KEY)")
+
+
+@MIGRATIONS(name="0009_pulls")
 def _pulls(database: Database) -> None:
     # What the box asks a PACS or a worklist for. When to try again is no column: the wall clock may jump.
     database.execute("""

@@ -126,6 +126,16 @@ def study(source: Path | Database, study_key: str, version: int | None = None) -
     )
 
 
+def counts(database: Database) -> dict[str, int]:
+    """How many studies there are, how many of them nobody has seen as they are now, and how many were set aside."""
+    row = database.execute(
+        """SELECT count(*) AS studies,
+               coalesce(sum(viewed_as IS NOT state || ' ' || version), 0) AS unseen,
+               coalesce(sum(state = 'quarantined'), 0) AS set_aside FROM studies"""
+    ).fetchone()
+    return dict(row)
+
+
 def preview_path(settings: Settings, study_key: str, version: int) -> Path:
     """Where the picture of a result is: a JPEG of up to 1600 pixels a side."""
     return _picture(settings, study_key, version, "preview.jpg")

@@ -17,16 +17,20 @@ from PIL import Image
 from werkzeug.routing import BaseConverter, IntegerConverter
 from werkzeug.wrappers import Response as AnyResponse
 
+from edge import log
 from edge.config import Settings
-from edge.errors import BadAgeError
-from edge.store import queue, studies
+from edge.errors import BadAgeError, StorageError
+from edge.store import budget, facts, queue, retention, studies
 from edge.store.database import opened
-from edge.web import languages, overlay, wording
+from edge.types import State
+from edge.web import asked, languages, overlay, wording
 from edge.web.live import Live
 
 SHOWN = 100
 _REMEMBERED = 512
 _OLDEST_YEARS = 120
+_REBUILT_SHOWN_S = 24 * 3600
+_ENDED = (State.DONE, State.NO_RESULT, State.FAILED, State.QUARANTINED)
 # Only a claim is shown with its probabilities: beside an abstention they would be taken for one.
 _CLAIMS = (wording.Kind.NORMAL, wording.Kind.ABNORMAL)
 
@@ -69,6 +73,7 @@ class Pages:
             ("/study/<key:key>/<version:version>/thumbnail.jpg", self.thumbnail),
             ("/events", self.events),
             ("/healthz", self.health),
+            ("/status", self.status),
         )
         for address, view in routes:
             pages.add_url_rule(address, view.__name__, view)
@@ -77,15 +82,17 @@ class Pages:
 
     def worklist(self) -> str:
         """The whole worklist page, newest study first."""
-        return render_template("worklist.html", rows=self._rows(), shown=SHOWN)
+        return render_template("worklist.html", rows=self._rows(), shown=SHOWN, alarms=self._alarms())
 
     def worklist_rows(self) -> str:
         """Only the rows, for a page that looks again."""
-        return render_template("_rows.html", rows=self._rows(), shown=SHOWN)
+        return render_template("_rows.html", rows=self._rows(), shown=SHOWN, alarms=self._alarms())
 
     def study(self, key: str) -> str:
         """One study with its picture and its newest reading."""
-        return self._page(self._found(key))
+        found = self._found(key)
+        self._note_view(found)
+        return self._page(found)
 
     def older(self, key: str, version: int) -> str:
         """One study as an earlier reading left it."""
@@ -157,9 +164,41 @@ class Pages:
         return response
 
     def health(self) -> Response:
-        """Whether the page can read the store."""
+        """Whether the page can read the store, and how full the box is from 0 to 1."""
         studies.worklist(self._settings.database, 1)
-        return jsonify(status="ok")
+        share = budget.used_share(self._settings.database, self._settings)
+        return jsonify(status="ok", disk=budget.level(share), disk_used=round(share, 3))
+
+    def status(self) -> str:
+        """How full the box is, what it deleted, and what waits for a person."""
+        with opened(self._settings.database) as database:
+            return render_template(
+                "status.html",
+                alarms=self._alarms(),
+                share=budget.used_share(database, self._settings),
+                warn_from=budget.WARN_FROM,
+                refuse_from=budget.REFUSE_FROM,
+                counts=studies.counts(database),
+                rebuilt_at=facts.text(database, facts.REBUILT_AT),
+                deletions=retention.deletions(database, SHOWN),
+            )
+
+    def _alarms(self) -> list[str]:
+        """What whoever stands before the screen should know of the box itself; most pressing first."""
+        with opened(self._settings.database) as database:
+            disk = budget.level(budget.used_share(database, self._settings))
+            is_new = facts.number(database, facts.RUNNING_S) < _REBUILT_SHOWN_S
+            rebuilt = is_new and facts.text(database, facts.REBUILT_AT) is not None
+        return [*filter(None, (wording.DISK[disk], wording.REBUILT if rebuilt else ""))]
+
+    def _note_view(self, found: studies.StudyView) -> None:
+        if found.state not in _ENDED or request.method != "GET" or _is_prefetched():
+            return
+        try:
+            with opened(self._settings.database) as database:
+                retention.note_view(database, found.study_key, found.state, found.version)
+        except StorageError as error:  # the study is shown all the same; it only stays unseen
+            log.event("view_not_noted", code=error.code)
 
     def _rows(self) -> list[dict[str, Any]]:
         return [
@@ -179,6 +218,11 @@ class Pages:
         if found is None:
             abort(404)
         return found
+
+
+def _is_prefetched() -> bool:
+    """Whether a browser fetches a page that nobody looks at yet (W3C Resource Hints; older browsers ``Purpose``)."""
+    return any("prefetch" in request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
 
 
 def _switch_language() -> AnyResponse | None:
@@ -216,10 +260,10 @@ def _shown(found: studies.StudyView) -> Mapping[str, Any]:
 def _quality(found: studies.StudyView, result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What was noticed about the image and does not already stand among the reasons, and what others were asked."""
     said = {reason["code"] for reason in found.reasons}
-    asked = {remark.code: remark for key, remark in wording.PULLED.items() if key in found.pulled}
-    fetched = [wording.IS_PRIOR] if found.is_prior else []
+    answers = {remark.code: remark for key, remark in asked.PULLED.items() if key in found.pulled}
+    fetched = [asked.IS_PRIOR] if found.is_prior else []
     noticed = [remark for remark in result.get("quality") or () if remark["code"] not in said]
-    return noticed + [remark.as_json() for remark in (*asked.values(), *fetched)]
+    return noticed + [remark.as_json() for remark in (*answers.values(), *fetched)]
 
 
 def _probabilities(result: Mapping[str, Any] | None) -> Mapping[str, float | None] | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from edge.types import N_, Decision, Remark, Severity, State
+from edge.types import N_, Decision, State
 
 
 class Kind(str, Enum):
@@ -125,39 +125,29 @@ FINDINGS: Mapping[str, str] = MappingProxyType(
         "consolidation": N_("Consolidation"),
     }
 )
-_NO_EARLIER_IMAGES = Remark(
-    code="no_earlier_images",
-    text=N_("Earlier images of this patient could not be fetched from the PACS."),
-)
-PULLED: Mapping[tuple[str, str], Remark] = MappingProxyType(
+DISK: Mapping[str, str] = MappingProxyType(
     {
-        ("priors", "failed"): _NO_EARLIER_IMAGES,
-        ("study", "failed"): _NO_EARLIER_IMAGES,
-        ("study", "nothing_came"): _NO_EARLIER_IMAGES,
-        ("worklist", "matched"): Remark(
-            code="worklist_matched",
-            text=N_("The accession number comes from the modality worklist, not from the image."),
+        "ok": "",
+        "warning": N_(
+            "The box is nearly full. Open the studies that nobody has looked at yet: it may delete only what was seen. "
+            "If the box stays full, call whoever looks after it."
         ),
-        ("worklist", "ambiguous"): Remark(
-            code="worklist_ambiguous",
-            text=N_("The modality worklist holds several requests that fit; none was taken."),
-            severity=Severity.WARN,
-            advice=N_("Enter the accession number at the PACS by hand."),
-        ),
-        ("worklist", "contradicting"): Remark(
-            code="worklist_contradicting",
-            text=N_("The modality worklist names another person under this patient number; no request was taken."),
-            severity=Severity.WARN,
-            advice=N_("Check the patient at the X-ray unit and in the worklist."),
-        ),
-        ("worklist", "failed"): Remark(
-            code="worklist_failed",
-            text=N_("The modality worklist could not be asked for the accession number."),
+        "full": N_(
+            "The box is full and takes no more images. Keep new images at the X-ray unit, and call whoever looks after "
+            "the box. What it has stays, and can be read."
         ),
     }
 )
-"""What came of asking a PACS or a worklist, by kind and code; the other codes need no words."""
-IS_PRIOR = Remark(code="is_prior", text=N_("The box fetched this study to compare another one with it."))
+REBUILT = N_(
+    "The list of studies was damaged, and was made anew from the stored images. All of them are read again. "
+    "Ages that were entered here have to be entered again."
+)
+DELETED: Mapping[str, str] = MappingProxyType(
+    {
+        "delivered": N_("The PACS has it"),
+        "viewed": N_("Seen long enough ago"),
+    }
+)
 LIMITS = (
     N_("The box looks for pneumonia and tuberculosis only. Other diseases, such as masses, may be called pneumonia."),
     N_("A mirrored image is not always noticed, and the warning of one may be wrong. Check the side marker."),
