@@ -29,6 +29,7 @@ from edge.dicom.receive import application_entity, own_address
 from edge.dicom.send import echo
 from edge.errors import SetupError
 from edge.store.files import make_folders
+from edge.store.journal import Action, note_alone
 from edge.store.recovery import prepare
 
 NAMES = ("receiver", "worker", "web", "intake", "housekeeping")
@@ -63,6 +64,7 @@ def serve(settings: Settings, *, demo: bool, ready: Callable[[str], None]) -> in
     with locked(settings):
         settings = _with_ports(settings)
         prepare(settings)
+        note_alone(settings.database, Action.BOX_STARTED)
         _supervise(settings, demo, ready, stopped)
     return 0
 
@@ -87,6 +89,7 @@ def _supervise(settings: Settings, demo: bool, ready: Callable[[str], None], sto
                 ready(f"http://{LOOPBACK}:{settings.web.port}/")
                 examples = start("examples", described) if demo else None
     finally:
+        note_alone(settings.database, Action.BOX_STOPPED)
         _end([process.running for process in kept] + [examples])
 
 
