@@ -40,9 +40,9 @@ def storescu(port: int, paths: Sequence[Path], *options: str) -> int:
     return subprocess.run(command, capture_output=True, timeout=WAIT_S, check=False).returncode
 
 
-def echoscu(port: int) -> int:
+def echoscu(port: int, *options: str, called: str = "CHESTEDGE") -> int:
     """C-ECHO with dcmtk; returns its exit status."""
-    command = ["echoscu", "-to", "5", "127.0.0.1", str(port)]
+    command = ["echoscu", "-to", "5", "-aec", called, *options, "127.0.0.1", str(port)]
     return subprocess.run(command, capture_output=True, timeout=WAIT_S, check=False).returncode
 
 
