@@ -1,4 +1,4 @@
-"""Command line: ``chest-edge serve | analyze | models | certificate | doctor``. Wiring only."""
+"""Command line: ``chest-edge serve | analyze | models | certificate | store | doctor``. Wiring only."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_analyze(commands)
     _add_models(commands)
     _add_certificate(commands)
+    _add_store(commands)
     _add_doctor(commands)
     return parser
 
@@ -83,6 +84,14 @@ def _add_certificate(commands: _Commands) -> None:
     revoke = verbs.add_parser("revoke", help="refuse a certificate from now on")
     revoke.add_argument("name", metavar="NAME")
     revoke.set_defaults(run=_revoke)
+
+
+def _add_store(commands: _Commands) -> None:
+    command = commands.add_parser("store", help="what the box has stored")
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+    verbs.add_parser("check", help="compare the database with the stored images").set_defaults(run=_check_store)
+    rebuild = verbs.add_parser("rebuild", help="make the database anew from the stored images")
+    rebuild.set_defaults(run=_rebuild_store)
 
 
 def _add_doctor(commands: _Commands) -> None:
@@ -136,6 +145,38 @@ def _revoke(given: argparse.Namespace, settings: config.Settings) -> int:
 
     certificates.revoke(settings, given.name)
     print(f"The certificate of {given.name} is refused from the next connection on.")
+    return 0
+
+
+def _check_store(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.store.database import opened
+    from edge.store.reconcile import difference
+    from edge.store.recovery import is_sound
+
+    if not is_sound(settings):
+        print("The database is missing or damaged. Start the box, which makes it anew from the stored images.")
+        return 1
+    if not settings.database.exists():
+        print("Nothing is stored.")
+        return 0
+    with opened(settings.database) as database:
+        found = difference(database, settings)
+    print(f"images that the database does not know: {len(found.orphans)}")
+    print(f"images that are gone from the disk: {len(found.lost)}")
+    return int(bool(found.orphans or found.lost))
+
+
+def _rebuild_store(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.pipeline.supervisor import locked
+    from edge.store.database import opened
+    from edge.store.reconcile import reconcile
+    from edge.store.recovery import rebuild
+
+    with locked(settings):
+        rebuild(settings)
+        with opened(settings.database) as database:
+            found = reconcile(database, settings)
+    print(f"images taken in, to be read when the box starts: {len(found.orphans)}")
     return 0
 
 

@@ -55,6 +55,7 @@ class UnreadableError(EdgeError):
         "conflicting_duplicate": N_("Another image with the same identifier but other content was received before."),
         "other_patient": N_("The image names a study of another patient. Check the patient at the X-ray unit."),
         "parser_limit": N_("Reading the file needed more time or memory than a file may use."),
+        "file_lost": N_("The stored file of this image is gone from the disk. Send the image again."),
     }
 
 
@@ -115,6 +116,13 @@ class ReadingError(EdgeError):
         "reading_failed": N_("The box could not finish reading this study. Have a person read it."),
         "stage_failed": N_("One step of the reading failed; its part of the result is missing."),
         "reading_crashed": N_("Reading this study stopped the box twice, so it was set aside. Have a person read it."),
+        "reading_outages": N_(
+            "The box went down %(count)s times while it read this study, so it was set aside. Have a person read it."
+        ),
+        "stage_timeout": N_(
+            "A step of the reading (%(stage)s) did not end in time, twice, so the study was set aside."
+            " Have a person read it."
+        ),
     }
 
 
@@ -125,6 +133,7 @@ class StatedAgeError(EdgeError):
     texts = {
         "being_read": N_("The study is being read at this moment. Wait for the result, then enter the age."),
         "no_reading": N_("This study has no reading that an age could change."),
+        "age_in_header": N_("The image itself tells the patient's age; the box goes by that one."),
     }
 
 
@@ -144,6 +153,7 @@ class StorageError(EdgeError):
     http_status = 507
     texts = {
         "disk_full": N_("The disk is full. Make room on it."),
+        "no_room": N_("The box is full and takes no more images. Make room on its disk."),
         "database": N_("The database could not be written."),
         "write_failed": N_("The disk could not be written."),
     }

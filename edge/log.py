@@ -17,12 +17,14 @@ from edge import clock
 
 FIELDS = frozenset(
     {
+        "adopted",
         "code",
         "count",
         "error_type",
         "exit_code",
         "host",
         "instance_id",
+        "lost",
         "model",
         "pid",
         "port",

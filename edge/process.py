@@ -42,6 +42,8 @@ def _entry(name: str) -> Callable[[Settings], int]:
         from edge.web.server import run
     elif name == "intake":
         from edge.intake.run import run
+    elif name == "housekeeping":
+        from edge.health.housekeeping import run
     else:
         from edge.dicom.demo import run
     return run

@@ -33,10 +33,13 @@ from pynetdicom.dsutils import encode_file_meta
 from edge import clock, log
 from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
+from edge.dicom.deliveries import Deliveries
 from edge.dicom.lobby import Server
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import EdgeError, SetupError, StorageError
-from edge.store.files import remove_parts, write_durably
+from edge.store.database import opened
+from edge.store.files import write_durably
+from edge.store.reconcile import reconcile
 from edge.store.spool import Delivery, Spool
 
 _VERIFICATION = UID("1.2.840.10008.1.1")
@@ -59,7 +62,7 @@ _ACSE_TIMEOUT_S = 5
 _DIMSE_TIMEOUT_S = 30
 _NETWORK_TIMEOUT_S = 30
 _MAX_PDU_BYTES = 65536
-_LOOK_S = 1.0
+_SWEEP_S = 1.0
 _UNLIMITED = 1 << 30
 
 
@@ -68,13 +71,15 @@ class Store:
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
+        self.deliveries = Deliveries(spool)
 
     def handle(self, event: evt.Event) -> int:
         """Store the object of a C-STORE request and return the status to answer with."""
         started = clock.monotonic()
         try:
             content = event.encoded_dataset(include_meta=False)
-            self._spool.keep(encode_file_meta(event.file_meta), content, _delivery(event))
+            delivery = _delivery(event, self.deliveries.number(event.assoc))
+            self._spool.keep(_file_meta(event), content, delivery)
         except StorageError as error:
             log.event("store_refused", code=error.code, status=error.dicom_status)
             return error.dicom_status
@@ -124,22 +129,37 @@ def run(settings: Settings) -> int:
     """
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
-    remove_parts(settings.incoming)
+    _reconcile(settings)
     speaker = Speaker(settings.run_dir, "receiver")
     spool = Spool(settings, speaker.wake)
-    handlers: list[Any] = [(evt.EVT_C_STORE, Store(spool).handle)]
+    store = Store(spool)
+    handlers: list[Any] = [
+        (evt.EVT_C_STORE, store.handle),
+        (evt.EVT_RELEASED, store.deliveries.released),
+        (evt.EVT_ABORTED, store.deliveries.aborted),
+    ]
     server = Server(settings, application_entity(settings), handlers)
     threading.excepthook = server.refusals.thread_failed
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     _announce(settings, server.server_address[1])
-    while not stopped.wait(_LOOK_S):
+    while not stopped.wait(_SWEEP_S):
         if not thread.is_alive():  # a deaf receiver is worse than one that is started again
             return 1
+        store.deliveries.sweep()
     server.shutdown()
     spool.close()
     speaker.close()
     return 0
+
+
+def _reconcile(settings: Settings) -> None:
+    try:
+        with opened(settings.database) as database:
+            found = reconcile(database, settings)
+        log.event("reconciled", adopted=len(found.orphans), lost=len(found.lost))
+    except StorageError as error:  # on a full disk the box must still answer, if only with a refusal
+        log.event("reconcile_failed", code=error.code)
 
 
 def _announce(settings: Settings, port: int) -> None:
@@ -147,11 +167,19 @@ def _announce(settings: Settings, port: int) -> None:
     log.event("receiver_ready", host=settings.dicom.host, port=port)
 
 
-def _delivery(event: evt.Event) -> Delivery:
+def _file_meta(event: evt.Event) -> bytes:
+    meta = event.file_meta
+    # So that a database made anew from the files knows who sent each (PS3.10 table 7.1-1).
+    meta.SourceApplicationEntityTitle = event.assoc.requestor.ae_title
+    return bytes(encode_file_meta(meta))
+
+
+def _delivery(event: evt.Event, association_id: int) -> Delivery:
     request: Any = event.request
     return Delivery(
         sop_class_uid=str(request.AffectedSOPClassUID),
         sop_instance_uid=str(request.AffectedSOPInstanceUID),
         transfer_syntax_uid=str(event.context.transfer_syntax),
         calling_ae_title=event.assoc.requestor.ae_title,
+        association_id=association_id,
     )

@@ -22,8 +22,9 @@ from pathlib import Path
 
 from edge import clock
 from edge.config import LOOPBACK, Settings
-from edge.errors import EdgeError
+from edge.errors import EdgeError, StorageError
 from edge.health import libraries
+from edge.store import budget
 
 ModelCheck = Callable[[], Mapping[str, EdgeError | None]]
 
@@ -69,6 +70,7 @@ def examine(settings: Settings, models: ModelCheck) -> Iterator[Finding]:
     yield from _models(models)
     yield _data_directory(settings)
     yield _disk(settings)
+    yield _budget(settings)
     yield _socket_path(settings)
     running = is_running(settings)
     yield _port("DICOM", "dicom.port", settings.dicom.host, settings.dicom.port, running)
@@ -154,6 +156,23 @@ def _disk(settings: Settings) -> Finding:
     if free >= _FREE_BYTES:
         return Finding(True, text)
     return Finding(False, f"Only {text}. Make room, or move the data to a larger disk (setting data_dir).")
+
+
+def _budget(settings: Settings) -> Finding:
+    share = _used_share(settings)
+    text = f"The box is {100 * share:.0f} % full"
+    if share >= budget.REFUSE_FROM:
+        return Finding(False, f"{text} and takes no more images. Make room on its disk, or move it to a larger one.")
+    if share >= budget.WARN_FROM:
+        return Finding(False, f"{text}. Open what nobody has seen, so that it may be deleted, or use a larger disk.")
+    return Finding(True, text)
+
+
+def _used_share(settings: Settings) -> float:
+    try:
+        return budget.used_share(settings.database, settings)
+    except (OSError, StorageError, sqlite3.DatabaseError):  # no database yet, or none that can be read
+        return budget.partition_share(_nearest_existing(settings.data_dir.resolve()))
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Keeps receiver, worker, page and the other ways in running, each in a process of its own.
+"""Keeps receiver, worker, page, the other ways in and the housekeeping running, each in a process of its own.
 
 A process that ends is started again, later each time; the others never notice. One box a
 data folder, by ``flock``: the kernel releases it with the process, so no stale lock can
@@ -30,13 +30,14 @@ from edge.dicom.receive import application_entity, own_address
 from edge.dicom.send import echo
 from edge.dicom.tls import own_context
 from edge.errors import SetupError
-from edge.store.database import migrate
+from edge.store.files import make_folders
+from edge.store.recovery import prepare
 
-NAMES = ("receiver", "worker", "web", "intake")
+NAMES = ("receiver", "worker", "web", "intake", "housekeeping")
 
 _LOOK_S = 0.1
 _FIRST_DELAY_S = 0.5
-_LONGEST_DELAY_S = 30.0
+_LONGEST_DELAY_S = 5.0  # so that a box whose process was killed is whole again within ten seconds
 _HEALTHY_S = 60.0
 _GRACE_S = 5.0
 
@@ -61,9 +62,9 @@ def serve(settings: Settings, *, demo: bool, ready: Callable[[str], None]) -> in
     if demo:
         example_files()
     _check(settings)
-    with _locked(settings):
+    with locked(settings):
         settings = _with_ports(settings)
-        migrate(settings.database)
+        prepare(settings)
         own_context(settings)  # where TLS is asked for and cannot be, the person who starts the box has to know
         _supervise(settings, demo, ready, stopped)
     return 0
@@ -156,10 +157,17 @@ def _check(settings: Settings) -> None:
 
 
 @contextmanager
-def _locked(settings: Settings) -> Generator[None, None, None]:
+def locked(settings: Settings) -> Generator[None, None, None]:
+    """Make the folders of the box, and hold them against any other box for the length of the block.
+
+    Raises
+    ------
+    SetupError
+        ``no_permission`` or ``already_running``.
+    """
     try:
         for folder in (settings.data_dir, settings.incoming, settings.results, settings.run_dir):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folders(folder)
         lock = settings.lock.open("a")
     except OSError as error:
         raise SetupError("no_permission", path=settings.data_dir) from error

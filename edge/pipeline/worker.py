@@ -7,6 +7,7 @@ a queue of messages, which would be a second truth.
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import threading
@@ -22,10 +23,11 @@ from edge.config import Settings
 from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError
 from edge.dicom.reader import FOLDER_PREFIX, Reader
 from edge.errors import ModelError, ReadingError, SetupError, StorageError, UnreadableError
+from edge.lifeline import identity
 from edge.pipeline.pictures import write_pictures
 from edge.pipeline.reading import SourceImage, load_engines, read_study
 from edge.pipeline.schema import to_json
-from edge.store import instances, queue
+from edge.store import completeness, instances, queue
 from edge.store.database import connect
 from edge.types import StudyResult
 
@@ -52,12 +54,14 @@ class Worker:
         self._reader = reader
         self._read = read
         self._changed = changed
+        self._run_id = identity(os.getppid())  # of the supervisor: work that another one's worker left was cut off
         self._last: tuple[int, ParsedImage] | None = None  # saves decoding a lone radiograph twice
 
     def step(self) -> bool:
         """Read one ready radiograph, else parse one received object, else read a CT study.
 
         A CT study waits for its slices, or each of them would make a version of its own.
+        Then see which studies need not wait any longer.
         False where there was nothing to do.
 
         Raises
@@ -65,10 +69,18 @@ class Worker:
         SetupError, StorageError
             The machine cannot read or store; no study is at fault.
         """
-        return self._read_one(series=False) or self._parse_one() or self._read_one(series=True)
+        if self._read_one(series=False) or self._parse_one() or self._read_one(series=True):
+            return True
+        return self._look()
+
+    def _look(self) -> bool:
+        moved = completeness.look(self._database)
+        if moved:
+            self._changed(0)
+        return moved
 
     def _read_one(self, *, series: bool) -> bool:
-        claimed = queue.claim(self._database, series=series)
+        claimed = queue.claim(self._database, series=series, run_id=self._run_id)
         if claimed is None:
             return False
         self._changed(claimed.study_id)
@@ -77,7 +89,7 @@ class Worker:
         return True
 
     def _parse_one(self) -> bool:
-        arrival = instances.next_arrival(self._database)
+        arrival = instances.next_arrival(self._database, self._run_id)
         if arrival is None:
             return False
         self._parse(arrival)
@@ -89,13 +101,17 @@ class Worker:
             image = self._readable(arrival)
             if image is None:
                 return
-            instances.attach(self._database, arrival.instance_id, _attributes(image))
+            instances.attach(self._database, arrival.instance_id, _attributes(image), self._quiet_s(image))
             self._last = (arrival.instance_id, image)
         except UnreadableError as error:
             header = error.header if isinstance(error, UnreadableImageError) else None
             attributes = _attributes(header) if header else None
             instances.quarantine(self._database, arrival.instance_id, error.remark(), attributes)
             log.event("quarantined", instance_id=arrival.instance_id, code=error.code)
+
+    def _quiet_s(self, image: ParsedImage) -> int:
+        study = self._settings.study
+        return study.quiet_ct_s if image.modality == "CT" else study.quiet_radiograph_s
 
     def _readable(self, arrival: instances.Arrival) -> ParsedImage | None:
         """The image of a received object, or None for a copy, of which nothing is left."""
@@ -171,7 +187,7 @@ def run(settings: Settings) -> int:
     database = connect(settings.database)
     engines = load_engines(settings)
     speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, ["receiver", "intake", "web"])
-    queue.recover(database, clock.utc())
+    queue.recover(database, clock.utc(), run_id=identity(os.getppid()))
     faults = [engine for engine in engines.values() if isinstance(engine, ModelError)]
     for fault in faults:
         log.event("model_refused", model=fault.values.get("model"), code=fault.code)

@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from edge.errors import StorageError
+from edge.store.files import sync_folder
 from edge.store.migrations import MIGRATIONS
 
 _BUSY_S = 5.0
@@ -58,6 +59,7 @@ def migrate(path: Path) -> None:
             database = _configured(connection)
             database.execute("PRAGMA journal_mode=WAL").fetchone()
             MIGRATIONS.apply(database)
+        sync_folder(path.parent)  # SQLite does that for its side files, but not for the file itself
     except (OSError, sqlite3.DatabaseError) as error:
         raise StorageError("database") from error
 

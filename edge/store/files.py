@@ -1,12 +1,14 @@
 """Files on the disk: whole and durable, or not there.
 
 Write beside the place, fsync, rename, fsync the folder (rename(2), fsync(2)): after a
-power cut the file is complete or absent, and never torn.
+power cut the file is complete or absent, and never torn. A part that is being written is
+locked (flock(2)), so that another process can tell it from one whose writer died.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,7 +32,7 @@ def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
         try:
             _write(part, pieces)
             part.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except BaseException:
             part.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
@@ -39,23 +41,55 @@ def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
         raise StorageError("disk_full" if error.errno in _NO_SPACE else "write_failed") from error
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what an interrupted writer left."""
-    for part in folder.glob(f"*{_PART}"):
-        part.unlink(missing_ok=True)
+def make_folders(path: Path) -> None:
+    """Make a folder and what is missing above it, for nobody but the box, so that they survive a power cut.
+
+    Raises
+    ------
+    OSError
+        As the operating system says.
+    """
+    missing = [folder for folder in path.parents if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # The folder's own entry too where it was there: a process that was killed may have made it a moment ago.
+    for folder in (*missing, path):
+        sync_folder(folder.parent)
 
 
-def _write(path: Path, pieces: Iterable[bytes]) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        for piece in pieces:
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
+def sync_folder(folder: Path) -> None:
+    """Return once the names in a folder would survive a power cut.
 
-
-def _sync_folder(folder: Path) -> None:
+    Raises
+    ------
+    OSError
+        As the operating system says.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what writers left that were killed; a part that somebody writes now stays."""
+    for part in folder.glob(f"*{_PART}"):
+        _remove_unlocked(part)
+
+
+def _remove_unlocked(part: Path) -> None:
+    try:
+        with part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink(missing_ok=True)
+    except (BlockingIOError, FileNotFoundError):
+        return  # its writer lives, or has just finished it
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())

@@ -15,16 +15,24 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from edge.store import completeness, facts
 from edge.store.database import writing
 from edge.types import Instance, Remark, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of a received object. ``is_new`` is False for a second copy of the same content."""
+    """What became of a received object.
+
+    Attributes
+    ----------
+    path : the file that holds it now, below ``incoming``.
+    is_new : False for a second copy of content that another file holds.
+    """
 
     instance_id: int
     study_key: str
+    path: Path
     is_new: bool
 
 
@@ -67,8 +75,13 @@ class Attributes:
     sex: str
 
 
-def add_received(database: Database, instance: Instance) -> Receipt:
+def add_received(database: Database, instance: Instance, association_id: int | None = None) -> Receipt:
     """Record an object whose file is already safe on the disk.
+
+    Parameters
+    ----------
+    association_id : the delivery that brought it; that of a second copy counts, since it may
+        end well where the first was broken off.
 
     Raises
     ------
@@ -76,17 +89,27 @@ def add_received(database: Database, instance: Instance) -> Receipt:
         Nothing was recorded; the object must not be acknowledged.
     """
     with writing(database):
-        known = _same_content(database, instance)
-        return known if known else _insert(database, instance)
+        receipt = _same_content(database, instance) or _insert(database, instance)
+        if association_id is not None:
+            database.execute(
+                "UPDATE instances SET association_id = ? WHERE id = ?", (association_id, receipt.instance_id)
+            )
+        return receipt
 
 
-def next_arrival(database: Database) -> Arrival | None:
-    """Take the oldest unparsed object and count the attempt, or None where there is none."""
+def next_arrival(database: Database, run_id: str = "") -> Arrival | None:
+    """Take the oldest unparsed object and count the attempt, or None where there is none.
+
+    Parameters
+    ----------
+    run_id : the run of the box that takes it, see ``queue.recover``.
+    """
     with writing(database):
         row = database.execute(
-            """UPDATE instances SET attempts = attempts + 1 WHERE id =
+            """UPDATE instances SET attempts = attempts + 1, run_id = ? WHERE id =
                    (SELECT id FROM instances WHERE state = 'received' ORDER BY id LIMIT 1)
-               RETURNING id, path, attempts"""
+               RETURNING id, path, attempts""",
+            (run_id,),
         ).fetchone()
         if row is None:
             return None
@@ -104,6 +127,13 @@ def identify(database: Database, instance_id: int, sop_instance_uid: str | None)
         row = database.execute("SELECT sha256, study_id FROM instances WHERE id = ?", (instance_id,)).fetchone()
         known = "SELECT 1 FROM instances WHERE sha256 = ? AND id != ? AND state = 'parsed'"
         if database.execute(known, (row["sha256"], instance_id)).fetchone():
+            # The delivery of the copy counts: it may end well where the first was broken off.
+            database.execute(
+                """UPDATE instances SET association_id = copy.association_id FROM instances AS copy
+                   WHERE copy.id = ? AND copy.association_id IS NOT NULL
+                       AND instances.sha256 = copy.sha256 AND instances.state = 'parsed'""",
+                (instance_id,),
+            )
             database.execute("DELETE FROM instances WHERE id = ?", (instance_id,))
             database.execute("DELETE FROM studies WHERE id = ?", (row["study_id"],))
             return Identity.COPY
@@ -112,8 +142,13 @@ def identify(database: Database, instance_id: int, sop_instance_uid: str | None)
         return Identity.CONFLICT if _conflicts(database, instance_id) else Identity.NEW
 
 
-def attach(database: Database, instance_id: int, attributes: Attributes) -> str:
-    """Put a parsed object into its study, which becomes ready (again), and return the study's key."""
+def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s: int = 0) -> str:
+    """Put a parsed object into its study, which is read (again) once it may be, and return the study's key.
+
+    Parameters
+    ----------
+    quiet_s : seconds without a further image after which the study is final.
+    """
     with writing(database):
         born = _study_of(database, instance_id)
         study_id = _named_study(database, attributes.study_instance_uid) or born
@@ -124,9 +159,12 @@ def attach(database: Database, instance_id: int, attributes: Attributes) -> str:
         )
         if study_id == born:
             _describe(database, study_id, attributes, uid=attributes.study_instance_uid)
+            database.execute("UPDATE studies SET state = 'parsed' WHERE id = ?", (study_id,))
         else:
             database.execute("DELETE FROM studies WHERE id = ?", (born,))
-        return _make_ready(database, study_id)
+        completeness.touch(database, study_id, quiet_s)
+        row = database.execute("SELECT study_key FROM studies WHERE id = ?", (study_id,)).fetchone()
+        return str(row["study_key"])
 
 
 def names_other_patient(database: Database, attributes: Attributes) -> bool:
@@ -157,19 +195,52 @@ def quarantine(database: Database, instance_id: int, remark: Remark, attributes:
         if attributes is not None:
             _describe(database, study_id, attributes, uid=None)
         row = database.execute(
-            "UPDATE studies SET state = 'quarantined', reasons = ? WHERE id = ? RETURNING study_key",
+            "UPDATE studies SET state = 'quarantined', is_final = 1, reasons = ? WHERE id = ? RETURNING study_key",
             (json.dumps([reason]), study_id),
         ).fetchone()
         return str(row["study_key"])
 
 
+def restore(database: Database, instance_id: int, path: Path) -> None:
+    """Give an object whose file is gone another file with its content; it is read again."""
+    with writing(database):
+        database.execute(
+            "UPDATE instances SET path = ?, state = 'received', attempts = 0, outages = 0, reason = NULL WHERE id = ?",
+            (str(path), instance_id),
+        )
+        database.execute(
+            "UPDATE studies SET state = 'received', reasons = '[]' WHERE id = ?", (_study_of(database, instance_id),)
+        )
+
+
+def lose(database: Database, instance_id: int, remark: Remark) -> None:
+    """Set an object aside whose file is gone; with nothing else to read, its unread study too."""
+    reason = remark.as_json()
+    with writing(database):
+        row = database.execute(
+            "UPDATE instances SET state = 'quarantined', reason = ? WHERE id = ? RETURNING study_id",
+            (json.dumps(reason), instance_id),
+        ).fetchone()
+        if row is not None:
+            database.execute(
+                """UPDATE studies SET state = 'quarantined', is_final = 1, reasons = ?
+                   WHERE id = ? AND state NOT IN ('done', 'no_result', 'failed') AND NOT EXISTS
+                       (SELECT 1 FROM instances WHERE study_id = studies.id AND state != 'quarantined')""",
+                (json.dumps([reason]), row["study_id"]),
+            )
+
+
 def _same_content(database: Database, instance: Instance) -> Receipt | None:
     row = database.execute(
-        """SELECT instances.id, study_key FROM instances JOIN studies ON studies.id = study_id
+        """SELECT instances.id, study_key, path FROM instances JOIN studies ON studies.id = study_id
            WHERE sop_instance_uid = ? AND sha256 = ?""",
         (instance.sop_instance_uid, instance.sha256),
     ).fetchone()
-    return Receipt(instance_id=row["id"], study_key=row["study_key"], is_new=False) if row else None
+    if row is None:
+        return None
+    path = Path(row["path"])
+    # The very file may have been recorded already: by the search for files without a row, of another process.
+    return Receipt(instance_id=row["id"], study_key=row["study_key"], path=path, is_new=path == instance.path)
 
 
 def _insert(database: Database, instance: Instance) -> Receipt:
@@ -196,7 +267,9 @@ def _insert(database: Database, instance: Instance) -> Receipt:
     }
     database.table("instances").insert(row)
     instance_id = database.execute("SELECT last_insert_rowid()").fetchone()[0]
-    return Receipt(instance_id=instance_id, study_key=study_key, is_new=True)
+    database.execute("UPDATE studies SET newest_instance_id = ? WHERE id = ?", (instance_id, study_id))
+    facts.add(database, facts.USED_BYTES, instance.size_bytes)
+    return Receipt(instance_id=instance_id, study_key=study_key, path=instance.path, is_new=True)
 
 
 def _conflicts(database: Database, instance_id: int) -> bool:
@@ -233,10 +306,3 @@ def _describe(database: Database, study_id: int, attributes: Attributes, uid: st
             study_id,
         ),
     )
-
-
-def _make_ready(database: Database, study_id: int) -> str:
-    row = database.execute(
-        "UPDATE studies SET state = 'ready', attempts = 0 WHERE id = ? RETURNING study_key", (study_id,)
-    ).fetchone()
-    return str(row["study_key"])

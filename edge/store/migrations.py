@@ -108,3 +108,58 @@ def _journal(database: Database) -> None:
             sent_sequence INTEGER NOT NULL
         )""")
     database.execute("ALTER TABLE results ADD COLUMN clock_trusted INTEGER NOT NULL DEFAULT 1")
+
+
+@MIGRATIONS(name="0007_completeness")
+def _completeness(database: Database) -> None:
+    database.execute("""
+        CREATE TABLE associations (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            owner TEXT NOT NULL,
+            state TEXT NOT NULL DEFAULT 'open',
+            calling_ae_title TEXT NOT NULL,
+            ended INTEGER
+        )""")
+    database.execute("CREATE INDEX associations_by_state ON associations (state)")
+    database.execute("ALTER TABLE instances ADD COLUMN association_id INTEGER REFERENCES associations (id)")
+    database.execute("ALTER TABLE instances ADD COLUMN run_id TEXT NOT NULL DEFAULT ''")
+    database.execute("ALTER TABLE instances ADD COLUMN outages INTEGER NOT NULL DEFAULT 0")
+    database.execute("CREATE INDEX instances_by_association ON instances (association_id, study_id)")
+    for column in (
+        "is_final INTEGER NOT NULL DEFAULT 0",
+        "unread INTEGER NOT NULL DEFAULT 0",
+        "quiet_s INTEGER NOT NULL DEFAULT 0",
+        "touched_s REAL NOT NULL DEFAULT 0",  # monotonic, of the boot beside it
+        "boot_id TEXT NOT NULL DEFAULT ''",
+        "newest_instance_id INTEGER NOT NULL DEFAULT 0",
+        "run_id TEXT NOT NULL DEFAULT ''",
+        "outages INTEGER NOT NULL DEFAULT 0",
+    ):
+        database.execute(f"ALTER TABLE studies ADD COLUMN {column}")
+    database.execute("""
+        UPDATE studies SET is_final = 1,
+            newest_instance_id = coalesce((SELECT max(id) FROM instances WHERE study_id = studies.id), 0)""")
+    database.execute("CREATE INDEX studies_not_final ON studies (id) WHERE NOT is_final OR unread")
+    database.execute("CREATE INDEX studies_by_arrival ON studies (newest_instance_id)")
+    database.execute("ALTER TABLE results ADD COLUMN set_sha256 TEXT NOT NULL DEFAULT ''")
+
+
+@MIGRATIONS(name="0008_housekeeping")
+def _housekeeping(database: Database) -> None:
+    database.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    # viewed_as: state and version that somebody saw; a newer result has not been seen.
+    database.execute("ALTER TABLE studies ADD COLUMN viewed_as TEXT")
+    database.execute("ALTER TABLE studies ADD COLUMN viewed_running_s REAL")
+    database.execute("ALTER TABLE studies ADD COLUMN delivered_at TEXT")
+    database.execute("""
+        CREATE TABLE deletions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            study_key TEXT NOT NULL,
+            received_at TEXT NOT NULL,
+            deleted_at TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            instance_count INTEGER NOT NULL
+        )""")
+    # Files that no row names any more and that are still to be removed, below the data folder.
+    database.execute("CREATE TABLE doomed (path TEXT PRIMARY KEY)")

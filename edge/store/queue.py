@@ -1,11 +1,14 @@
 """Studies on their way to a result: claimed by one worker, finished in one transaction.
 
 A study found ``running`` when a worker starts was interrupted; it is put back once, and a
-study that interrupts the worker twice is set aside, so that the others go on.
+study that interrupts the worker twice is set aside, so that the others go on. Where the whole
+box went down with the worker, the study is hardly at fault: it is put back more often. Each
+set of instances gets one version of a result.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +19,15 @@ from typing import Any
 from sqlite_utils import Database
 
 from edge.errors import ReadingError, StatedAgeError
+from edge.store import completeness
 from edge.store.database import writing
 from edge.store.priors import prior
 from edge.types import Remark, State
 
+_ASKING = frozenset({"age_unknown", "age_stated"})  # remarks of a reading whose header gave no age
 MAX_ATTEMPTS = 2
+MAX_OUTAGES = 5
+"""A study that takes the machine down with it must not do so for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,7 @@ class Claim:
     sources : (instance id, path) of its images, oldest first.
     stated_age_years : the patient's age as entered on the page, or None.
     prior : severity of the same patient's newest earlier study, with its ``study_key`` and ``completed_at``.
+    set_sha256 : digest of all that the result depends on: the instances, the stated age and the prior.
     """
 
     study_id: int
@@ -40,6 +48,7 @@ class Claim:
     sources: tuple[tuple[int, Path], ...]
     stated_age_years: int | None
     prior: Mapping[str, Any] | None
+    set_sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,30 +63,21 @@ class Outcome:
     has_preview: bool
 
 
-def claim(database: Database, *, series: bool = True) -> Claim | None:
+def claim(database: Database, *, series: bool = True, run_id: str = "") -> Claim | None:
     """Take the oldest ready study, or None; no two claims ever return the same one.
+
+    A study whose newest result was made of the very same set keeps that result.
 
     Parameters
     ----------
     series : also take CT studies, whose slices arrive one by one.
+    run_id : the run of the box that takes it, see ``recover``.
     """
     with writing(database):
-        row = database.execute(
-            """UPDATE studies SET state = 'running', attempts = attempts + 1 WHERE id =
-                   (SELECT id FROM studies WHERE state = 'ready' AND (? OR modality IS NOT 'CT') ORDER BY id LIMIT 1)
-               RETURNING id, study_key, version, stated_age_years""",
-            (series,),
-        ).fetchone()
-        if row is None:
-            return None
-        return Claim(
-            study_id=row["id"],
-            study_key=row["study_key"],
-            next_version=row["version"] + 1,
-            sources=_sources(database, row["id"]),
-            stated_age_years=row["stated_age_years"],
-            prior=prior(database, row["id"]),
-        )
+        while (claimed := _take(database, series, run_id)) is not None:
+            if not _restored(database, claimed):
+                return claimed
+    return None
 
 
 def complete(database: Database, claimed: Claim, outcome: Outcome) -> None:
@@ -91,12 +91,13 @@ def complete(database: Database, claimed: Claim, outcome: Outcome) -> None:
                 "state": outcome.state.value,
                 "has_preview": outcome.has_preview,
                 "result": json.dumps(outcome.result),
+                "set_sha256": claimed.set_sha256,
                 "completed_at": completed_at,
             }
         )
         database.execute(
-            """UPDATE studies SET state = ?, decision = ?, reasons = ?, version = ?, has_preview = ?, completed_at = ?
-               WHERE id = ?""",
+            """UPDATE studies SET state = ?, decision = ?, reasons = ?, version = ?, has_preview = ?, completed_at = ?,
+                   is_final = 0 WHERE id = ?""",
             (
                 outcome.state.value,
                 outcome.decision,
@@ -107,23 +108,45 @@ def complete(database: Database, claimed: Claim, outcome: Outcome) -> None:
                 claimed.study_id,
             ),
         )
+        completeness.settle(database, claimed.study_id)
 
 
 def fail(database: Database, study_id: int, remark: Remark, completed_at: datetime) -> None:
     """End a study without a result; earlier versions stay."""
     with writing(database):
         database.execute(
-            "UPDATE studies SET state = 'failed', decision = NULL, reasons = ?, completed_at = ? WHERE id = ?",
+            """UPDATE studies SET state = 'failed', decision = NULL, reasons = ?, completed_at = ?, is_final = 0
+               WHERE id = ?""",
             (json.dumps([remark.as_json()]), completed_at.isoformat(), study_id),
         )
+        completeness.settle(database, study_id)
 
 
-def recover(database: Database, now: datetime) -> int:
-    """Put interrupted studies back, or set them aside after ``MAX_ATTEMPTS``; return how many there were."""
-    interrupted = database.execute("SELECT id, attempts FROM studies WHERE state = 'running'").fetchall()
+def recover(database: Database, now: datetime, *, run_id: str = "", timed_out_in: str | None = None) -> int:
+    """Put interrupted work back, or set studies aside that were interrupted too often.
+
+    Parameters
+    ----------
+    run_id : this run of the box. Work that another run had taken was interrupted by the end of
+        the whole box: that counts as an outage and not as an attempt.
+    timed_out_in : the step in which the worker was ended for its time, if it was.
+
+    Returns
+    -------
+    How many studies were interrupted.
+    """
+    with writing(database):
+        for table, state in (("studies", "running"), ("instances", "received")):
+            database.execute(
+                f"""UPDATE {table} SET attempts = attempts - 1, outages = outages + 1, run_id = ?
+                    WHERE state = ? AND attempts > 0 AND run_id != ? AND outages < ?""",  # noqa: S608
+                (run_id, state, run_id, MAX_OUTAGES),
+            )
+    interrupted = database.execute("SELECT id, attempts, outages FROM studies WHERE state = 'running'").fetchall()
     for row in interrupted:
-        if row["attempts"] >= MAX_ATTEMPTS:
-            fail(database, row["id"], ReadingError("reading_crashed").remark(), now)
+        fault = _fault(row["attempts"], row["outages"], timed_out_in)
+        if fault is not None:
+            fail(database, row["id"], fault.remark(), now)
         else:
             _put_back(database, row["id"])
     return len(interrupted)
@@ -135,7 +158,7 @@ def retry(database: Database, codes: Iterable[str]) -> None:
     places = ", ".join("?" * len(wanted))
     with writing(database):
         database.execute(
-            f"""UPDATE studies SET state = 'ready', attempts = 0 WHERE state = 'failed' AND EXISTS
+            f"""UPDATE studies SET state = 'ready', attempts = 0, outages = 0 WHERE state = 'failed' AND EXISTS
                 (SELECT 1 FROM json_each(reasons) WHERE json_extract(value, '$.code') IN ({places}))""",  # noqa: S608
             wanted,
         )
@@ -153,18 +176,21 @@ def state_age(database: Database, study_key: str, years: int) -> bool:
     Raises
     ------
     StatedAgeError
-        ``being_read``: the reading that runs would not know the age; ``no_reading``: there is none to repeat.
+        ``being_read``: the reading that runs would not know the age; ``no_reading``: there is none to repeat;
+        ``age_in_header``: the reading would not use it.
     """
     with writing(database):
         row = database.execute(
-            "SELECT state, stated_age_years FROM studies WHERE study_key = ?", (study_key,)
+            """SELECT studies.*, result FROM studies
+               LEFT JOIN results ON results.study_id = studies.id AND results.version = studies.version
+               WHERE study_key = ?""",
+            (study_key,),
         ).fetchone()
         if row is None or row["stated_age_years"] == years:
             return row is not None
-        if row["state"] not in (State.DONE.value, State.READY.value):
-            raise StatedAgeError("being_read" if row["state"] == State.RUNNING.value else "no_reading")
+        _check_takes_age(row)
         database.execute(
-            "UPDATE studies SET stated_age_years = ?, state = 'ready', attempts = 0 WHERE study_key = ?",
+            "UPDATE studies SET stated_age_years = ?, state = 'ready', attempts = 0, outages = 0 WHERE study_key = ?",
             (years, study_key),
         )
         return True
@@ -175,6 +201,74 @@ def release(database: Database) -> None:
     with writing(database):
         database.execute("UPDATE studies SET state = 'ready', attempts = attempts - 1 WHERE state = 'running'")
         database.execute("UPDATE instances SET attempts = 0 WHERE state = 'received'")
+
+
+def _take(database: Database, series: bool, run_id: str) -> Claim | None:
+    row = database.execute(
+        """UPDATE studies SET state = 'running', attempts = attempts + 1, unread = 0, run_id = ? WHERE id =
+               (SELECT id FROM studies WHERE state = 'ready' AND (? OR modality IS NOT 'CT') ORDER BY id LIMIT 1)
+           RETURNING id, study_key, version, stated_age_years""",
+        (run_id, series),
+    ).fetchone()
+    if row is None:
+        return None
+    earlier, age_years = prior(database, row["id"]), row["stated_age_years"]
+    return Claim(
+        study_id=row["id"],
+        study_key=row["study_key"],
+        next_version=row["version"] + 1,
+        sources=_sources(database, row["id"]),
+        stated_age_years=age_years,
+        prior=earlier,
+        set_sha256=_digest(database, row["id"], [age_years, earlier]),
+    )
+
+
+def _digest(database: Database, study_id: int, known: list[Any]) -> str:
+    query = "SELECT sha256 FROM instances WHERE study_id = ? AND state = 'parsed' ORDER BY sha256"
+    contents = [row["sha256"] for row in database.execute(query, (study_id,))]
+    return hashlib.sha256(json.dumps([contents, *known], sort_keys=True).encode()).hexdigest()
+
+
+def _restored(database: Database, claimed: Claim) -> bool:
+    """Whether the newest result was made of the same set; the study then stands as that result left it."""
+    row = database.execute(
+        "SELECT * FROM results WHERE study_id = ? AND version = ? AND set_sha256 = ? AND state != 'failed'",
+        (claimed.study_id, claimed.next_version - 1, claimed.set_sha256),
+    ).fetchone()
+    if row is None:
+        return False
+    result = json.loads(row["result"])
+    database.execute(
+        "UPDATE studies SET state = ?, decision = ?, reasons = ?, completed_at = ? WHERE id = ?",
+        (
+            row["state"],
+            (result.get("classification") or {}).get("decision"),
+            json.dumps(result.get("reasons", [])),
+            row["completed_at"],
+            claimed.study_id,
+        ),
+    )
+    completeness.settle(database, claimed.study_id)
+    return True
+
+
+def _fault(attempts: int, outages: int, timed_out_in: str | None) -> ReadingError | None:
+    if outages >= MAX_OUTAGES:
+        return ReadingError("reading_outages", count=outages)
+    if attempts < MAX_ATTEMPTS:
+        return None
+    return ReadingError("stage_timeout", stage=timed_out_in) if timed_out_in else ReadingError("reading_crashed")
+
+
+def _check_takes_age(study: Any) -> None:
+    if study["state"] not in (State.DONE.value, State.READY.value):
+        raise StatedAgeError("being_read" if study["state"] == State.RUNNING.value else "no_reading")
+    if study["result"] is None:
+        raise StatedAgeError("being_read")
+    remarks = json.loads(study["result"]).get("quality") or []
+    if not {remark["code"] for remark in remarks} & _ASKING:
+        raise StatedAgeError("age_in_header")
 
 
 def _put_back(database: Database, study_id: int) -> None:

@@ -10,29 +10,40 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from sqlite_utils import Database
+
 from edge import clock
 from edge.config import Settings
+from edge.store import associations
+from edge.store.associations import End
+from edge.store.budget import require_room
 from edge.store.database import connect
 from edge.store.files import write_durably
-from edge.store.instances import Receipt, add_received
+from edge.store.instances import Receipt, add_received, restore
 from edge.types import Instance
 
-_PREAMBLE = bytes(128) + b"DICM"  # zeros of our own, so that a stored file is never also a program
+PREAMBLE = bytes(128) + b"DICM"  # zeros of our own, so that a stored file is never also a program
+"""What every stored file begins with (PS3.10 section 7.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What the bringer of an object says of it; empty where it says nothing."""
+    """What the bringer of an object says of it; empty where it says nothing.
+
+    ``association_id`` is the number of what it came with (``Spool.begin``); None for an object that came alone.
+    """
 
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
     transfer_syntax_uid: str = ""
     calling_ae_title: str = ""
+    association_id: int | None = None
 
 
 class Spool:
@@ -44,7 +55,7 @@ class Spool:
     """
 
     def __init__(self, settings: Settings, wake: Callable[[int], None]) -> None:
-        self._incoming = settings.incoming
+        self._settings = settings
         self._database = connect(settings.database, any_thread=True)
         self._wake = wake
         self._lock = threading.Lock()  # for the connection and the wake-ups
@@ -62,35 +73,94 @@ class Spool:
         StorageError
             Nothing was kept; the object must not be acknowledged.
         """
-        path = self._incoming / f"{secrets.token_hex(16)}.dcm"  # a name from outside could leave the folder
-        counted = _Counted((content,) if isinstance(content, bytes) else content)
-        write_durably(path, chain((_PREAMBLE, file_meta), counted))
-        receipt = self._record(_instance(delivery, path, counted), path)
-        if not receipt.is_new:
-            path.unlink(missing_ok=True)
+        self._admit(len(content) if isinstance(content, bytes) else 0)
+        path = self._settings.incoming / f"{secrets.token_hex(16)}.dcm"  # a name from outside could leave the folder
+        counted = _Counted((content,) if isinstance(content, bytes) else content, self._admit)
+        write_durably(path, chain((PREAMBLE, file_meta), counted))
         with self._lock:
+            receipt = self._record(_instance(delivery, path, counted), delivery.association_id)
             self._wake(receipt.instance_id)
         return receipt
+
+    def begin(self, calling_ae_title: str = "") -> int:
+        """Open a delivery of several objects, and return its number; their studies wait for its end.
+
+        Raises
+        ------
+        StorageError
+            Nothing was opened.
+        """
+        with self._lock:
+            return associations.begin(self._database, calling_ae_title)
+
+    def end(self, association_id: int, how: End) -> None:
+        """End a delivery: what it brought may be read.
+
+        Raises
+        ------
+        StorageError
+            It is still open; try again.
+        """
+        with self._lock:
+            associations.finish(self._database, association_id, how)
+            self._wake(association_id)
+
+    @contextmanager
+    def together(self, calling_ae_title: str = "") -> Generator[int, None, None]:
+        """A delivery for the length of the block, which counts as broken off where the block raises."""
+        association_id = self.begin(calling_ae_title)
+        try:
+            yield association_id
+        except BaseException:
+            self.end(association_id, End.ABORTED)
+            raise
+        self.end(association_id, End.RELEASED)
 
     def close(self) -> None:
         """Close the database once nobody delivers any more."""
         with self._lock:
             self._database.close()
 
-    def _record(self, instance: Instance, path: Path) -> Receipt:
+    def _admit(self, size_bytes: int) -> None:
+        with self._lock:
+            require_room(self._database, self._settings, size_bytes)
+
+    def _record(self, instance: Instance, association_id: int | None) -> Receipt:
         try:
-            with self._lock:
-                return add_received(self._database, instance)
-        except Exception:  # whatever it is, a file without a row would lie there for ever
-            path.unlink(missing_ok=True)
+            return record(self._database, self._settings.incoming, instance, association_id)
+        except Exception:  # whatever it is, the sender sends again, and a copy for each try would fill the disk
+            (self._settings.incoming / instance.path).unlink(missing_ok=True)
             raise
 
 
-class _Counted:
-    """Pieces that are counted and hashed as they pass."""
+def record(database: Database, incoming: Path, instance: Instance, association_id: int | None = None) -> Receipt:
+    """Record an object whose file is durable, and keep one file of each content.
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
+    Parameters
+    ----------
+    association_id : the delivery that brought it.
+
+    Raises
+    ------
+    StorageError
+        Nothing was recorded, and the file is as it was.
+    """
+    receipt = add_received(database, instance, association_id)
+    if receipt.is_new:
+        return receipt
+    if (incoming / receipt.path).exists():
+        (incoming / instance.path).unlink(missing_ok=True)
+        return receipt
+    restore(database, receipt.instance_id, instance.path)
+    return replace(receipt, path=instance.path)
+
+
+class _Counted:
+    """Pieces that are counted and hashed as they pass, each of them while there is room for all so far."""
+
+    def __init__(self, pieces: Iterable[bytes], admit: Callable[[int], None]) -> None:
         self._pieces = pieces
+        self._admit = admit
         self.digest = hashlib.sha256()
         self.size_bytes = 0
 
@@ -98,6 +168,7 @@ class _Counted:
         for piece in self._pieces:
             self.digest.update(piece)
             self.size_bytes += len(piece)
+            self._admit(self.size_bytes)
             yield piece
 
 

@@ -12,13 +12,17 @@ from typing import Any
 from sqlite_utils import Database
 
 from edge.config import Settings
+from edge.store.completeness import BROKEN_OFF
 from edge.store.database import opened
 from edge.types import State
 
 _KEY = re.compile(r"[0-9a-f]{32}")
-_QUERY = """
-    SELECT studies.*, (SELECT count(*) FROM instances WHERE study_id = studies.id) AS instance_count FROM studies
-"""
+_QUERY = f"""
+    SELECT studies.*, (SELECT count(*) FROM instances WHERE study_id = studies.id) AS instance_count,
+        NOT is_final AND {BROKEN_OFF} AS is_broken_off
+    FROM studies
+"""  # noqa: S608
+_READ = frozenset({State.DONE, State.NO_RESULT, State.FAILED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,8 @@ class WorklistRow:
     decision : ``normal``, ``abnormal`` or ``refer`` of the newest result; None unless ``state`` is done.
     reasons : entries as in ``chest-edge/result/1``, with ``message`` and ``values`` to translate.
     version : the newest result's number, 0 without one.
+    is_provisional : whether the study was read and more images of it may come.
+    is_broken_off : whether its sender broke off, so that images may be missing.
     """
 
     study_key: str
@@ -45,12 +51,19 @@ class WorklistRow:
     has_preview: bool
     version: int
     instance_count: int
+    is_provisional: bool
+    is_broken_off: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyView(WorklistRow):
-    """One study with its newest result (``chest-edge/result/1``) and the numbers of all its versions."""
+    """One study with a result of it (``chest-edge/result/1``) and the numbers of all its versions.
 
+    ``is_old`` tells that there is a newer result; then the state, the decision, the reasons and the
+    times are those of the older one.
+    """
+
+    is_old: bool
     result: dict[str, Any] | None
     versions: list[int]
     accession_number: str
@@ -59,7 +72,10 @@ class StudyView(WorklistRow):
 
 
 def worklist(source: Path | Database, limit: int) -> list[WorklistRow]:
-    """The newest studies, newest first, at most ``limit``.
+    """The newest studies, at most ``limit``: that of the newest image first.
+
+    A study moves up when a new image of it comes, since somebody waits for it; one that is only
+    read again stays where it is.
 
     Raises
     ------
@@ -67,27 +83,47 @@ def worklist(source: Path | Database, limit: int) -> list[WorklistRow]:
         Where the database cannot be opened.
     """
     with opened(source) as database:
-        rows = database.execute(f"{_QUERY} ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
+        rows = database.execute(f"{_QUERY} ORDER BY newest_instance_id DESC LIMIT ?", (limit,)).fetchall()
     return [WorklistRow(**_line(row)) for row in rows]
 
 
-def study(source: Path | Database, study_key: str) -> StudyView | None:
-    """One study by its key, or None."""
+def study(source: Path | Database, study_key: str, version: int | None = None) -> StudyView | None:
+    """One study by its key, or None.
+
+    Parameters
+    ----------
+    version : the number of the result to show; the newest if None.
+    """
     with opened(source) as database:
         row = database.execute(f"{_QUERY} WHERE study_key = ?", (study_key,)).fetchone()
         if row is None:
             return None
-        results = database.execute(
-            "SELECT version, result FROM results WHERE study_id = ? ORDER BY version", (row["id"],)
-        ).fetchall()
+        results = database.execute("SELECT * FROM results WHERE study_id = ? ORDER BY version", (row["id"],)).fetchall()
+    versions = [int(result["version"]) for result in results]
+    if version is not None and version not in versions:
+        return None
+    shown = results[-1 if version is None else versions.index(version)] if results else None
+    result = json.loads(shown["result"]) if shown else None
+    is_old = shown is not None and shown["version"] != versions[-1]
     return StudyView(
-        **_line(row),
-        result=json.loads(results[-1]["result"]) if results else None,
-        versions=[int(result["version"]) for result in results],
+        **(_line(row) | (_older(shown, result or {}) if is_old else {})),
+        is_old=is_old,
+        result=result,
+        versions=versions,
         accession_number=row["accession_number"],
         birth_date=date.fromisoformat(row["birth_date"]) if row["birth_date"] else None,
         sex=row["sex"],
     )
+
+
+def counts(database: Database) -> dict[str, int]:
+    """How many studies there are, how many of them nobody has seen as they are now, and how many were set aside."""
+    row = database.execute(
+        """SELECT count(*) AS studies,
+               coalesce(sum(viewed_as IS NOT state || ' ' || version), 0) AS unseen,
+               coalesce(sum(state = 'quarantined'), 0) AS set_aside FROM studies"""
+    ).fetchone()
+    return dict(row)
 
 
 def preview_path(settings: Settings, study_key: str, version: int) -> Path:
@@ -106,6 +142,19 @@ def _picture(settings: Settings, study_key: str, version: int, name: str) -> Pat
     return settings.results / study_key / str(version) / name
 
 
+def _older(shown: Any, result: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "state": State(shown["state"]),
+        "decision": (result.get("classification") or {}).get("decision"),
+        "reasons": result.get("reasons") or [],
+        "completed_at": datetime.fromisoformat(shown["completed_at"]),
+        "has_preview": bool(shown["has_preview"]),
+        "version": int(shown["version"]),
+        "is_provisional": False,
+        "is_broken_off": False,
+    }
+
+
 def _line(row: Any) -> dict[str, Any]:
     state = State(row["state"])
     return {
@@ -121,4 +170,6 @@ def _line(row: Any) -> dict[str, Any]:
         "has_preview": bool(row["has_preview"]),
         "version": row["version"],
         "instance_count": row["instance_count"],
+        "is_provisional": state in _READ and bool(row["unread"] or not row["is_final"]),
+        "is_broken_off": state in _READ and bool(row["is_broken_off"]),
     }

@@ -17,16 +17,20 @@ from PIL import Image
 from werkzeug.routing import BaseConverter, IntegerConverter
 from werkzeug.wrappers import Response as AnyResponse
 
+from edge import log
 from edge.config import Settings
-from edge.errors import BadAgeError
-from edge.store import queue, studies
+from edge.errors import BadAgeError, StorageError
+from edge.store import budget, facts, queue, retention, studies
 from edge.store.database import opened
+from edge.types import State
 from edge.web import languages, overlay, wording
 from edge.web.live import Live
 
 SHOWN = 100
 _REMEMBERED = 512
 _OLDEST_YEARS = 120
+_REBUILT_SHOWN_S = 24 * 3600
+_ENDED = (State.DONE, State.NO_RESULT, State.FAILED, State.QUARANTINED)
 # Only a claim is shown with its probabilities: beside an abstention they would be taken for one.
 _CLAIMS = (wording.Kind.NORMAL, wording.Kind.ABNORMAL)
 
@@ -62,11 +66,14 @@ class Pages:
             ("/study/<key:key>", self.study),
             ("/study/<key:key>/stamp", self.stamp),
             ("/study/<key:key>.json", self.result),
+            ("/study/<key:key>/<version:version>", self.older),
+            ("/study/<key:key>/<version:version>.json", self.older_result),
             ("/study/<key:key>/age", self.age),
             ("/study/<key:key>/<version:version>/picture.jpg", self.picture),
             ("/study/<key:key>/<version:version>/thumbnail.jpg", self.thumbnail),
             ("/events", self.events),
             ("/healthz", self.health),
+            ("/status", self.status),
         )
         for address, view in routes:
             pages.add_url_rule(address, view.__name__, view)
@@ -75,15 +82,24 @@ class Pages:
 
     def worklist(self) -> str:
         """The whole worklist page, newest study first."""
-        return render_template("worklist.html", rows=self._rows(), shown=SHOWN)
+        return render_template("worklist.html", rows=self._rows(), shown=SHOWN, alarms=self._alarms())
 
     def worklist_rows(self) -> str:
         """Only the rows, for a page that looks again."""
-        return render_template("_rows.html", rows=self._rows(), shown=SHOWN)
+        return render_template("_rows.html", rows=self._rows(), shown=SHOWN, alarms=self._alarms())
 
     def study(self, key: str) -> str:
-        """One study with its picture and its reading."""
+        """One study with its picture and its newest reading."""
         found = self._found(key)
+        self._note_view(found)
+        return self._page(found)
+
+    def older(self, key: str, version: int) -> str:
+        """One study as an earlier reading left it."""
+        return self._page(self._found(key, version))
+
+    def _page(self, found: studies.StudyView) -> str:
+        key = found.study_key
         result = _shown(found)
         verdict = wording.verdict(found.state, found.decision, _probabilities(found.result))
         picture = studies.preview_path(self._settings, key, found.version) if found.has_preview else None
@@ -92,12 +108,13 @@ class Pages:
             "study.html",
             study=found,
             stamp=_stamp(found),
+            standing=_standing(found),
             verdict=verdict,
             result=result,
             reading=_reading(result) if verdict.kind in _CLAIMS else None,
             possible=_possible(found, result, verdict.kind),
             quality=_quality(found, result),
-            age=_age(found, result),
+            age=None if found.is_old else _age(found, result),
             size_px=size,
             **(_drawn(result, *size) if size else {}),
         )
@@ -116,15 +133,17 @@ class Pages:
         return self.age(key)
 
     def stamp(self, key: str) -> Response:
-        """What changes whenever a study's page has something new to show."""
-        return Response(_stamp(self._found(key)), mimetype="text/plain")
+        """What changes whenever a study's page has something new to show; a second line for what may yet change."""
+        found = self._found(key)
+        return Response(f"{_stamp(found)}\n{_standing(found)}", mimetype="text/plain")
 
     def result(self, key: str) -> Response:
         """The newest result of a study, by the schema ``chest-edge/result/1``."""
-        found = self._found(key)
-        if found.result is None:
-            abort(404)
-        return jsonify(found.result)
+        return _json(self._found(key))
+
+    def older_result(self, key: str, version: int) -> Response:
+        """An earlier result of a study, by the same schema."""
+        return _json(self._found(key, version))
 
     def picture(self, key: str, version: int) -> Response:
         """The picture of a study as JPEG."""
@@ -145,9 +164,41 @@ class Pages:
         return response
 
     def health(self) -> Response:
-        """Whether the page can read the store."""
+        """Whether the page can read the store, and how full the box is from 0 to 1."""
         studies.worklist(self._settings.database, 1)
-        return jsonify(status="ok")
+        share = budget.used_share(self._settings.database, self._settings)
+        return jsonify(status="ok", disk=budget.level(share), disk_used=round(share, 3))
+
+    def status(self) -> str:
+        """How full the box is, what it deleted, and what waits for a person."""
+        with opened(self._settings.database) as database:
+            return render_template(
+                "status.html",
+                alarms=self._alarms(),
+                share=budget.used_share(database, self._settings),
+                warn_from=budget.WARN_FROM,
+                refuse_from=budget.REFUSE_FROM,
+                counts=studies.counts(database),
+                rebuilt_at=facts.text(database, facts.REBUILT_AT),
+                deletions=retention.deletions(database, SHOWN),
+            )
+
+    def _alarms(self) -> list[str]:
+        """What whoever stands before the screen should know of the box itself; most pressing first."""
+        with opened(self._settings.database) as database:
+            disk = budget.level(budget.used_share(database, self._settings))
+            is_new = facts.number(database, facts.RUNNING_S) < _REBUILT_SHOWN_S
+            rebuilt = is_new and facts.text(database, facts.REBUILT_AT) is not None
+        return [*filter(None, (wording.DISK[disk], wording.REBUILT if rebuilt else ""))]
+
+    def _note_view(self, found: studies.StudyView) -> None:
+        if found.state not in _ENDED or request.method != "GET" or _is_prefetched():
+            return
+        try:
+            with opened(self._settings.database) as database:
+                retention.note_view(database, found.study_key, found.state, found.version)
+        except StorageError as error:  # the study is shown all the same; it only stays unseen
+            log.event("view_not_noted", code=error.code)
 
     def _rows(self) -> list[dict[str, Any]]:
         return [
@@ -162,11 +213,16 @@ class Pages:
         found = studies.study(self._settings.database, key)
         return _probabilities(found.result) if found is not None else None
 
-    def _found(self, key: str) -> studies.StudyView:
-        found = studies.study(self._settings.database, key)
+    def _found(self, key: str, version: int | None = None) -> studies.StudyView:
+        found = studies.study(self._settings.database, key, version)
         if found is None:
             abort(404)
         return found
+
+
+def _is_prefetched() -> bool:
+    """Whether a browser fetches a page that nobody looks at yet (W3C Resource Hints; older browsers ``Purpose``)."""
+    return any("prefetch" in request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
 
 
 def _switch_language() -> AnyResponse | None:
@@ -178,8 +234,21 @@ def _switch_language() -> AnyResponse | None:
     return response
 
 
+def _json(found: studies.StudyView) -> Response:
+    if found.result is None:
+        abort(404)
+    return jsonify(found.result)
+
+
 def _stamp(found: studies.StudyView) -> str:
     return f"{found.state.value} {found.version} {found.instance_count}"
+
+
+def _standing(found: studies.StudyView) -> str:
+    """What may yet change of a study that was read, for a page that shows it; empty where it is final."""
+    if not found.is_provisional:
+        return ""
+    return "broken-off" if found.is_broken_off else "provisional"
 
 
 def _shown(found: studies.StudyView) -> Mapping[str, Any]:

@@ -125,6 +125,29 @@ FINDINGS: Mapping[str, str] = MappingProxyType(
         "consolidation": N_("Consolidation"),
     }
 )
+DISK: Mapping[str, str] = MappingProxyType(
+    {
+        "ok": "",
+        "warning": N_(
+            "The box is nearly full. Open the studies that nobody has looked at yet: it may delete only what was seen. "
+            "If the box stays full, call whoever looks after it."
+        ),
+        "full": N_(
+            "The box is full and takes no more images. Keep new images at the X-ray unit, and call whoever looks after "
+            "the box. What it has stays, and can be read."
+        ),
+    }
+)
+REBUILT = N_(
+    "The list of studies was damaged, and was made anew from the stored images. All of them are read again. "
+    "Ages that were entered here have to be entered again."
+)
+DELETED: Mapping[str, str] = MappingProxyType(
+    {
+        "delivered": N_("The PACS has it"),
+        "viewed": N_("Seen long enough ago"),
+    }
+)
 LIMITS = (
     N_("The box looks for pneumonia and tuberculosis only. Other diseases, such as masses, may be called pneumonia."),
     N_("A mirrored image is not always noticed, and the warning of one may be wrong. Check the side marker."),

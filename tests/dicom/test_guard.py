@@ -6,10 +6,8 @@ import json
 import socket
 import subprocess
 import threading
-from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,35 +17,13 @@ from edge import clock
 from edge.config import DicomSettings, Settings
 from edge.dicom.guard import UNKNOWN_CALLED, UNKNOWN_CALLING, Refusals, Rules
 from edge.dicom.send import TITLE, echo
+from edge.dicom.tls import client_context
 from edge.errors import SetupError
 from tests.support import inputs, peers
-from tests.support.box import WAIT_S, echoscu, eventually, running, storescu
+from tests.support.box import WAIT_S, echoscu, eventually, storescu
 from tests.support.peers import connected, quick_echo, read_pdu, request
-from tests.support.studies import ready_box
-
-
-@dataclass(frozen=True)
-class Receiver:
-    settings: Settings
-    process: subprocess.Popen[bytes]
-
-    @property
-    def port(self) -> int:
-        return int((self.settings.run_dir / "receiver.port").read_text())
-
-    def refused(self, code: str) -> list[str]:
-        """Hosts that the log says were refused for this reason."""
-        lines = (self.settings.run_dir / "receiver.log").read_text().splitlines()
-        events = [json.loads(line) for line in lines]
-        return [one["host"] for one in events if one["event"] == "connection_refused" and one["code"] == code]
-
-
-@contextmanager
-def receiver(folder: Path, **dicom: object) -> Generator[Receiver, None, None]:
-    settings = replace(ready_box(folder / "box"), dicom=DicomSettings(port=0, **dicom))  # type: ignore[arg-type]
-    with running("receiver", settings) as process:
-        eventually((settings.run_dir / "receiver.port").exists)
-        yield Receiver(settings, process)
+from tests.support.receivers import receiver
+from tests.support.tls import dcmtk_options, issued
 
 
 def answer(port: int, sent: bytes, source: str = "127.0.0.1") -> bytes:
@@ -253,8 +229,6 @@ def test_a_flood_is_logged_by_a_few_names_and_a_sum(
 
 
 def test_dcmtk_sends_and_echoes_over_tls_and_nobody_without(tmp_path: Path) -> None:
-    from tests.support.tls import issued
-
     image = inputs.chest_dicom(tmp_path / "a.dcm")
     with receiver(tmp_path, tls=True) as box:
         stick = issued(box.settings, tmp_path / "stick")
@@ -270,8 +244,6 @@ def test_dcmtk_sends_and_echoes_over_tls_and_nobody_without(tmp_path: Path) -> N
 
 
 def test_silent_peers_do_not_keep_tls_from_others(tmp_path: Path) -> None:
-    from edge.dicom.tls import client_context
-
     with receiver(tmp_path, tls=True) as box, ExitStack() as open_ones:
         context = client_context(box.settings)
         before = peers.threads(box.process.pid)
@@ -285,8 +257,3 @@ def test_silent_peers_do_not_keep_tls_from_others(tmp_path: Path) -> None:
         cut.start()
         cut.join(WAIT_S)
         assert not cut.is_alive()
-
-
-def dcmtk_options(stick: Path) -> tuple[str, ...]:
-    """What dcmtk needs for the certificate of ``XRAY-1``."""
-    return ("+tls", str(stick / "XRAY-1.key"), str(stick / "XRAY-1.crt"), "+cf", str(stick / "ca.crt"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ from edge.store import instances, queue, studies
 from edge.store.database import connect
 from edge.types import State, StudyResult
 from tests.support import inputs
+from tests.support.results import AGE_UNKNOWN
 from tests.support.studies import new_instance, ready_box
 
 
@@ -129,7 +131,7 @@ def test_a_stated_age_has_the_study_read_again_with_it(
 
     def read(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
         claims.append(claimed)
-        return answer(sources, claimed)
+        return replace(answer(sources, claimed), remarks=(AGE_UNKNOWN,))
 
     worker = Worker(box, database, reader, read, lambda number: None)
     key = receive(box, database, inputs.chest_dicom(tmp_path / "a.dcm"))

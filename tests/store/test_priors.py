@@ -128,6 +128,7 @@ def test_a_study_that_came_later_or_is_the_same_is_no_prior(box: Settings, datab
     database.conn.commit()
     finished(box)
     assert prior_of(database, study_instance_uid="1.2.3") is None
+    queue.release(database)
     finished(box, study_instance_uid="1.2.3")
     assert prior_of(database, study_instance_uid="1.2.3") is None
 

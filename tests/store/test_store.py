@@ -19,6 +19,9 @@ from edge.store.database import connect, migrate, writing
 from edge.types import State
 from tests.support.studies import ATTRIBUTES, new_instance, put_finished_study, put_ready_study, ready_box
 
+ASKING = {"schema": "chest-edge/result/1", "quality": [{"code": "age_unknown"}]}
+"""A result that asks for the age."""
+
 
 @pytest.fixture
 def box(tmp_path: Path) -> Settings:
@@ -268,7 +271,7 @@ def test_a_study_that_failed_for_a_repaired_model_is_read_again_and_no_other(dat
 
 
 def test_a_stated_age_puts_a_finished_study_back(box: Settings, database: Database) -> None:
-    key = put_finished_study(box, {"schema": "chest-edge/result/1"})
+    key = put_finished_study(box, ASKING)
     assert queue.state_age(database, key, 41)
     assert studies.worklist(database, 1)[0].state is State.READY
     claimed = queue.claim(database)
@@ -277,18 +280,18 @@ def test_a_stated_age_puts_a_finished_study_back(box: Settings, database: Databa
 
 
 def test_the_same_age_again_asks_for_no_further_reading(box: Settings, database: Database) -> None:
-    key = put_finished_study(box, {"schema": "chest-edge/result/1"})
+    key = put_finished_study(box, ASKING)
     queue.state_age(database, key, 41)
     claimed = queue.claim(database)
     assert claimed is not None
     assert queue.state_age(database, key, 41)
-    queue.complete(database, claimed, outcome())
+    queue.complete(database, claimed, outcome(result=ASKING))
     assert queue.state_age(database, key, 41)
     assert queue.claim(database) is None
 
 
 def test_a_wrong_age_is_corrected_before_and_after_the_reading(box: Settings, database: Database) -> None:
-    key = put_finished_study(box, {"schema": "chest-edge/result/1"})
+    key = put_finished_study(box, ASKING)
     for years in (4, 41, 0):
         queue.state_age(database, key, years)
     claimed = queue.claim(database)
@@ -305,6 +308,18 @@ def test_a_study_that_is_being_read_or_was_not_read_takes_no_age(database: Datab
     with pytest.raises(StatedAgeError, match="no_reading"):
         queue.state_age(database, key, 41)
     assert studies.worklist(database, 1)[0].state is State.FAILED
+
+
+def test_an_age_that_the_image_tells_is_not_asked_for(box: Settings, database: Database) -> None:
+    key = put_finished_study(box, {"schema": "chest-edge/result/1", "quality": [{"code": "low_resolution"}]})
+    with pytest.raises(StatedAgeError, match="age_in_header"):
+        queue.state_age(database, key, 41)
+    assert studies.worklist(database, 1)[0].state is State.DONE
+
+
+def test_a_study_that_waits_for_its_first_reading_takes_no_age(database: Database) -> None:
+    with pytest.raises(StatedAgeError, match="being_read"):
+        queue.state_age(database, put_ready_study(database), 41)
 
 
 def test_an_age_for_a_study_that_is_not_there_is_refused(database: Database) -> None:

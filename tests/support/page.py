@@ -13,6 +13,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from edge.config import Settings
+from edge.stages.radiograph.classification import AGE_UNKNOWN
 from edge.types import Remark, Severity
 
 _PROGRAM = """
@@ -32,11 +33,12 @@ def make_result(decision: str | None, group: str = "adult", **probabilities: flo
     """A ``chest-edge/result/1`` object; without a decision the image was refused."""
     classification = {"group": group, "probabilities": probabilities, "set": [], "decision": decision}
     read = decision is not None
+    asking = [AGE_UNKNOWN.as_json()] if group == "unknown" else []
     contours = {"right_lung": [RIGHT_LUNG], "left_lung": [LEFT_LUNG]}
     return {
         "schema": "chest-edge/result/1",
         "state": "done" if read else "no_result",
-        "quality": [OFF_CENTRE.as_json()] if read else [],
+        "quality": [OFF_CENTRE.as_json(), *asking] if read else [],
         "classification": classification if read else None,
         "segmentation": {"contours": contours, "image_size_px": [800, 640], "turned_deg": 0} if read else None,
         "stages": [

@@ -71,7 +71,7 @@ def test_an_age_has_the_study_read_again(box: Settings, client: FlaskClient) -> 
 
 @pytest.mark.parametrize("years", ["0", "120", "007"])
 def test_every_age_of_a_person_is_taken(box: Settings, client: FlaskClient, years: str) -> None:
-    assert post(client, finished(box), years).status_code == 303
+    assert post(client, finished(box, AGE_UNKNOWN.as_json()), years).status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_is_no_age_is_refused_in_words(box: Settings, client: FlaskClient, 
 
 
 def test_a_study_that_is_being_read_says_so(box: Settings, client: FlaskClient) -> None:
-    key = finished(box)
+    key = finished(box, AGE_UNKNOWN.as_json())
     post(client, key, "45")
     database = connect(box.database)
     queue.claim(database)
@@ -98,6 +98,16 @@ def test_a_study_that_is_being_read_says_so(box: Settings, client: FlaskClient) 
 
     assert answer.status_code == 409
     assert "The study is being read at this moment." in answer.text
+
+
+def test_an_age_that_the_image_tells_is_not_taken(box: Settings, client: FlaskClient) -> None:
+    key = finished(box)
+
+    answer = post(client, key, "45")
+
+    assert answer.status_code == 409
+    assert "The image itself tells the patient&#39;s age; the box goes by that one." in answer.text
+    assert state_of(box, key) is State.DONE
 
 
 def test_an_object_that_was_set_aside_takes_no_age(box: Settings, client: FlaskClient) -> None:

@@ -10,8 +10,11 @@ const age = document.getElementById("age");
 if (picture) view(picture);
 if (age) ask(age);
 
-watch(study.dataset.events, async () => {
-  if ((await stamp()) === study.dataset.stamp) return;
+// An old reading stays as it is; its page says that there is a newer one.
+if (study.dataset.old === "no") watch(study.dataset.events, async () => {
+  const [now, standing] = (await stamp()).split("\n");
+  for (const id of ["provisional", "broken-off"]) document.getElementById(id).hidden = id !== standing;
+  if (now === study.dataset.stamp) return;
   // Nobody reads an unfinished page; a finished one must not change under a reader's eyes.
   if (study.dataset.waiting === "yes") location.reload();
   else document.getElementById("newer").hidden = false;

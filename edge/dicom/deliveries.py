@@ -1,0 +1,70 @@
+"""Tells the store which objects one association brings, and how it ended (PS3.8 sections 7.2 to 7.4).
+
+A release or an abort arrives as an event of the library, in the thread of the association. A
+thread that ended without either, or an end that could not be stored, is found by ``sweep``.
+Rejected: the event of the closed connection, which comes from another thread, while an object
+may still be on its way to the disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pynetdicom import evt
+from pynetdicom.association import Association
+
+from edge import log
+from edge.errors import StorageError
+from edge.store.associations import End
+from edge.store.spool import Spool
+
+
+@dataclass(slots=True)
+class _Open:
+    number: int
+    end: End | None = None
+
+
+class Deliveries:
+    """What the associations of the receiver have brought so far; used by all their threads."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._open: dict[Association, _Open] = {}
+
+    def number(self, association: Association) -> int:
+        """The delivery of this association, which is opened with its first object.
+
+        Raises
+        ------
+        StorageError
+            None could be opened; the object must not be acknowledged.
+        """
+        if association not in self._open:
+            self._open[association] = _Open(self._spool.begin(str(association.requestor.ae_title)))
+        return self._open[association].number
+
+    def released(self, event: evt.Event) -> None:
+        """The sender released its association: it has sent all that it wanted to."""
+        self._end(event.assoc, End.RELEASED)
+
+    def aborted(self, event: evt.Event) -> None:
+        """Either side broke the association off, or its connection was lost."""
+        self._end(event.assoc, End.ABORTED)
+
+    def sweep(self) -> None:
+        """End what ended without an event, and what could not be stored when it ended."""
+        for association, found in list(self._open.items()):
+            if found.end is not None or not association.is_alive():
+                self._end(association, found.end or End.ABORTED)
+
+    def _end(self, association: Association, how: End) -> None:
+        found = self._open.get(association)
+        if found is None:
+            return
+        found.end = found.end or how
+        try:
+            self._spool.end(found.number, found.end)
+            self._open.pop(association, None)
+        except StorageError as error:
+            log.event("store_refused", code=error.code)

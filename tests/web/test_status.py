@@ -1,0 +1,141 @@
+"""The page tells how full the box is, what it deleted, and notes what somebody has seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from edge.config import Settings, StorageSettings
+from edge.errors import UnreadableError
+from edge.store import facts, retention, studies
+from edge.store.database import connect, writing
+from edge.web.app import create_app
+from tests.support.page import make_result
+from tests.support.studies import put_finished_study, put_quarantined, put_ready_study, ready_box
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Settings:
+    return replace(ready_box(tmp_path), storage=StorageSettings(budget_mb=100))
+
+
+def fill(box: Settings, share: float) -> None:
+    with connect(box.database) as database, writing(database):
+        facts.keep(database, facts.USED_BYTES, share * 100e6)
+
+
+def unseen(box: Settings) -> int:
+    with connect(box.database) as database:
+        return studies.counts(database)["unseen"]
+
+
+@pytest.mark.parametrize(
+    ("share", "alarm", "level"),
+    [(0.7, "", "ok"), (0.85, "The box is nearly full.", "warning"), (0.97, "The box is full and takes no", "full")],
+)
+def test_a_full_box_says_so_and_what_to_do(
+    box: Settings, client: FlaskClient, share: float, alarm: str, level: str
+) -> None:
+    fill(box, share)
+    for address in ("/", "/worklist", "/status"):
+        page = client.get(address).text
+        assert alarm in page and ("alarm" in page) == bool(alarm), address
+    health = client.get("/healthz").json
+    assert health is not None
+    assert (health["disk"], health["disk_used"]) == (level, share)
+
+
+def test_the_warning_is_in_french_too(box: Settings, client: FlaskClient) -> None:
+    fill(box, 0.85)
+    page = client.get("/status", headers={"Accept-Language": "fr"}).text
+    assert "presque plein" in page and "nearly full" not in page
+
+
+def test_opening_a_finished_study_counts_as_seeing_it(box: Settings, client: FlaskClient) -> None:
+    key = put_finished_study(box, make_result("normal", normal=0.9))
+    client.get(f"/study/{key}")
+    assert unseen(box) == 0
+
+
+def test_a_study_that_was_set_aside_can_be_seen_too(box: Settings, client: FlaskClient) -> None:
+    key = put_quarantined(box, UnreadableError("truncated").remark())
+    assert unseen(box) == 1
+    client.get(f"/study/{key}")
+    assert unseen(box) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "method", "headers"),
+    [
+        ("/study/{key}/stamp", "GET", {}),
+        ("/study/{key}.json", "GET", {}),
+        ("/study/{key}/1/picture.jpg", "GET", {}),
+        ("/study/{key}?lang=fr", "GET", {}),
+        ("/study/{key}", "HEAD", {}),
+        ("/study/{key}", "GET", {"Sec-Purpose": "prefetch;prerender"}),
+        ("/study/{key}", "GET", {"Purpose": "prefetch"}),
+        ("/", "GET", {}),
+    ],
+)
+def test_other_requests_do_not(
+    box: Settings, client: FlaskClient, address: str, method: str, headers: dict[str, str]
+) -> None:
+    key = put_finished_study(box, make_result("normal", normal=0.9))
+    client.open(address.format(key=key), method=method, headers=headers)
+    assert unseen(box) == 1
+
+
+def test_a_study_that_waits_for_its_reading_is_not_seen_by_waiting(box: Settings, client: FlaskClient) -> None:
+    with connect(box.database) as database:
+        key = put_ready_study(database)
+    client.get(f"/study/{key}")
+    with connect(box.database) as database:
+        database.execute("UPDATE studies SET state = 'done', version = 1")
+        database.conn.commit()
+    assert unseen(box) == 1
+
+
+def test_a_study_is_shown_although_the_view_cannot_be_noted(box: Settings, client: FlaskClient) -> None:
+    key = put_finished_study(box, make_result("normal", normal=0.9))
+    with connect(box.database) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        assert client.get(f"/study/{key}").status_code == 200
+    assert unseen(box) == 1
+
+
+def test_deletions_are_listed_without_patient_data(box: Settings, client: FlaskClient) -> None:
+    assert "No study has been deleted." in client.get("/status").text
+    key = put_finished_study(box, make_result("normal", normal=0.9), patient_name="CANARY", patient_id="CANARY")
+    client.get(f"/study/{key}")
+    fill(box, 0.85)
+    with connect(box.database) as database:
+        database.execute("UPDATE studies SET delivered_at = '2026-11-24'")
+        database.conn.commit()
+        assert retention.make_room(database, box) == 1
+    page = client.get("/status").text
+    assert key[:8] in page and "The PACS has it" in page and "CANARY" not in page
+    assert client.get(f"/study/{key}").status_code == 404
+
+
+def test_what_was_set_aside_is_counted(box: Settings, client: FlaskClient) -> None:
+    put_quarantined(box, UnreadableError("truncated").remark())
+    page = client.get("/status").text
+    counts = page[page.index('id="counts"') :]
+    assert "<dt>Set aside, cannot be read</dt><dd>1</dd>" in counts
+
+
+def test_a_list_that_was_made_anew_is_told_for_a_day_of_running(box: Settings, client: FlaskClient) -> None:
+    with connect(box.database) as database, writing(database):
+        facts.keep(database, facts.REBUILT_AT, "2026-11-24T10:00:00+00:00")
+    assert "was made anew from the stored images" in client.get("/").text
+    with connect(box.database) as database, writing(database):
+        facts.add(database, facts.RUNNING_S, 25 * 3600)
+    assert "was made anew" not in client.get("/").text
+    assert "List of studies made anew" in client.get("/status").text
+
+
+def test_the_worklist_leads_to_it(box: Settings) -> None:
+    assert 'href="/status"' in create_app(box).test_client().get("/").text
