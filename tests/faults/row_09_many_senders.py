@@ -22,11 +22,10 @@ _TRIES = 200
 def run(trial: Trial) -> Outcome:
     """Send, and compare the hash of each object that is stored with that of its file."""
     count = trial.count(30, 200)
-    paths = [_image(trial.folder / f"{number}.dcm", number) for number in range(count)]
-    with receiver(trial.folder) as box, ThreadPoolExecutor(count) as pool:
+    paths = images(trial.folder, count)
+    with receiver(trial.folder) as box:
         started = time.monotonic()
-        seeds = [trial.seed + number for number in range(count)]
-        tries = list(pool.map(lambda path, seed: _persist(box.port, path, seed), paths, seeds))
+        tries = send_all(box.port, paths, trial.seed)
         seconds = time.monotonic() - started
         equal = _hashes_of_files(paths) & _hashes_in_store(box)
     done = sum(number > 0 for number in tries)
@@ -36,6 +35,18 @@ def run(trial: Trial) -> Outcome:
         f"{len(equal)} of {count} equal by SHA-256"
     )
     return Outcome(figure=figure, ok=done == len(equal) == count)
+
+
+def images(folder: Path, count: int) -> list[Path]:
+    """Small radiographs, no two alike."""
+    return [_image(folder / f"{number}.dcm", number) for number in range(count)]
+
+
+def send_all(port: int, paths: list[Path], seed: int) -> list[int]:
+    """Send each file by a sender of its own, all at once; how often each had to try, 0 where in vain."""
+    with ThreadPoolExecutor(len(paths)) as pool:
+        seeds = [seed + number for number in range(len(paths))]
+        return list(pool.map(lambda path, own: _persist(port, path, own), paths, seeds))
 
 
 def _image(path: Path, number: int) -> Path:
