@@ -86,6 +86,8 @@ class SetupError(EdgeError):
         "no_permission": N_("No permission to write to %(path)s."),
         "no_reader": N_("The process that reads files does not start. Run chest-edge doctor."),
         "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),
+        "bad_time": N_("%(value)s is no time. Write it as in 2026-11-24 17:00."),
+        "clock_forbidden": N_("Only an administrator may set the clock of this machine. Run the command with sudo."),
         "other_user": N_("%(path)s belongs to another user. Run this as the user that the box runs as."),
         "bad_certificates": N_("A certificate or key below %(path)s is damaged. Restore the folder from a backup."),
         "bad_certificate_name": N_("The name %(name)s should be letters, digits, dots, dashes and underscores (63)."),

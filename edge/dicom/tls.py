@@ -64,7 +64,7 @@ def _context(settings: Settings, protocol: int) -> ssl.SSLContext:
         context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     else:  # a list of the revoked is asked for from every issuer, and others give none
         context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
-    if not clock.is_trusted():  # then nothing is known of the time, and all other checks still hold
+    if not clock.is_trusted(settings.data_dir):  # then nothing is known of the time, and all other checks still hold
         context.verify_flags |= ssl.VerifyFlags(_X509_V_FLAG_NO_CHECK_TIME)
     return context
 

@@ -31,6 +31,7 @@ from edge.dicom.send import echo
 from edge.dicom.tls import own_context
 from edge.errors import SetupError
 from edge.store.files import make_folders
+from edge.store.journal import Action, note_alone
 from edge.store.recovery import prepare
 
 NAMES = ("receiver", "worker", "web", "intake", "housekeeping")
@@ -66,6 +67,7 @@ def serve(settings: Settings, *, demo: bool, ready: Callable[[str], None]) -> in
         settings = _with_ports(settings)
         prepare(settings)
         own_context(settings)  # where TLS is asked for and cannot be, the person who starts the box has to know
+        note_alone(settings.database, Action.BOX_STARTED)
         _supervise(settings, demo, ready, stopped)
     return 0
 
@@ -85,6 +87,7 @@ def _supervise(settings: Settings, demo: bool, ready: Callable[[str], None], sto
                 ready(f"http://{LOOPBACK}:{settings.web.port}/")
                 examples = start("examples", described) if demo else None
     finally:
+        note_alone(settings.database, Action.BOX_STOPPED)
         _end([process.running for process in kept] + [examples])
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from edge.store import completeness, facts
+from edge.store import completeness, facts, journal
+from edge.store.associations import note_key
 from edge.store.database import writing
 from edge.types import Instance, Remark, State
 
@@ -94,6 +95,8 @@ def add_received(database: Database, instance: Instance, association_id: int | N
             database.execute(
                 "UPDATE instances SET association_id = ? WHERE id = ?", (association_id, receipt.instance_id)
             )
+            if receipt.is_new:
+                journal.count(database, note_key(association_id))
         return receipt
 
 

@@ -95,7 +95,8 @@ def _journal(database: Database) -> None:
             happened_at TEXT NOT NULL,
             clock_trusted INTEGER NOT NULL,
             action TEXT NOT NULL,
-            fields TEXT NOT NULL
+            fields TEXT NOT NULL,
+            open_key TEXT UNIQUE
         )""")
     # The one row tells how far the audit files go: what is missing from their end is seen by it.
     database.execute("""

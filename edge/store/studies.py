@@ -19,7 +19,9 @@ from edge.types import State
 _KEY = re.compile(r"[0-9a-f]{32}")
 _QUERY = f"""
     SELECT studies.*, (SELECT count(*) FROM instances WHERE study_id = studies.id) AS instance_count,
-        NOT is_final AND {BROKEN_OFF} AS is_broken_off
+        NOT is_final AND {BROKEN_OFF} AS is_broken_off,
+        NOT EXISTS (SELECT 1 FROM instances WHERE study_id = studies.id AND NOT clock_trusted)
+        AND NOT EXISTS (SELECT 1 FROM results WHERE study_id = studies.id AND NOT clock_trusted) AS clock_trusted
     FROM studies
 """  # noqa: S608
 _READ = frozenset({State.DONE, State.NO_RESULT, State.FAILED})
@@ -37,6 +39,7 @@ class WorklistRow:
     version : the newest result's number, 0 without one.
     is_provisional : whether the study was read and more images of it may come.
     is_broken_off : whether its sender broke off, so that images may be missing.
+    clock_trusted : False where the clock could not be right when an image came or a result was made.
     """
 
     study_key: str
@@ -53,6 +56,7 @@ class WorklistRow:
     instance_count: int
     is_provisional: bool
     is_broken_off: bool
+    clock_trusted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,5 +175,6 @@ def _line(row: Any) -> dict[str, Any]:
         "version": row["version"],
         "instance_count": row["instance_count"],
         "is_provisional": state in _READ and bool(row["unread"] or not row["is_final"]),
+        "clock_trusted": bool(row["clock_trusted"]),
         "is_broken_off": state in _READ and bool(row["is_broken_off"]),
     }

@@ -22,6 +22,7 @@ from edge.config import Settings
 from edge.errors import BadAgeError, StorageError
 from edge.store import budget, facts, queue, retention, studies
 from edge.store.database import opened
+from edge.store.journal import Action, note_alone
 from edge.types import State
 from edge.web import languages, overlay, wording
 from edge.web.live import Live
@@ -90,13 +91,13 @@ class Pages:
 
     def study(self, key: str) -> str:
         """One study with its picture and its newest reading."""
-        found = self._found(key)
+        found = self._viewed(key)
         self._note_view(found)
         return self._page(found)
 
     def older(self, key: str, version: int) -> str:
         """One study as an earlier reading left it."""
-        return self._page(self._found(key, version))
+        return self._page(self._viewed(key, version))
 
     def _page(self, found: studies.StudyView) -> str:
         key = found.study_key
@@ -139,11 +140,11 @@ class Pages:
 
     def result(self, key: str) -> Response:
         """The newest result of a study, by the schema ``chest-edge/result/1``."""
-        return _json(self._found(key))
+        return _json(self._viewed(key))
 
     def older_result(self, key: str, version: int) -> Response:
         """An earlier result of a study, by the same schema."""
-        return _json(self._found(key, version))
+        return _json(self._viewed(key, version))
 
     def picture(self, key: str, version: int) -> Response:
         """The picture of a study as JPEG."""
@@ -212,6 +213,11 @@ class Pages:
     def _read_probabilities(self, key: str, version: int) -> Mapping[str, float | None] | None:
         found = studies.study(self._settings.database, key)
         return _probabilities(found.result) if found is not None else None
+
+    def _viewed(self, key: str, version: int | None = None) -> studies.StudyView:
+        found = self._found(key, version)
+        note_alone(self._settings.database, Action.STUDY_VIEWED, study_key=key, host=request.remote_addr or "")
+        return found
 
     def _found(self, key: str, version: int | None = None) -> studies.StudyView:
         found = studies.study(self._settings.database, key, version)
