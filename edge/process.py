@@ -42,6 +42,8 @@ def _entry(name: str, last_exit: int) -> Callable[[Settings], int]:
         return partial(worker.run, last_exit=last_exit)
     if name == "receiver":
         from edge.dicom.receive import run
+    elif name == "fetch":
+        from edge.pipeline.fetch import run
     elif name == "web":
         from edge.web.server import run
     elif name == "intake":

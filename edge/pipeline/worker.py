@@ -254,4 +254,5 @@ def _attributes(header: Header) -> instances.Attributes:
         patient_id=patient.patient_id,
         birth_date=patient.birth_date,
         sex=patient.sex,
+        acquired_at=header.acquired_at,
     )

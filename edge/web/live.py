@@ -1,4 +1,4 @@
-"""Wake-ups for open pages: one thread listens to the bus, every open page waits on it. The page's own go the other way.
+"""Wake-ups for open pages: one thread listens to the bus, every open page waits on it.
 
 ZeroMQ sockets must not be shared between threads, so a single thread owns the listener
 and counts wake-ups; each server-sent event stream (WHATWG HTML, section 9.2) waits for
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edge import clock
-from edge.bus import Listener, Speaker
+from edge.bus import Listener
 
 _NAME = "web"
 _CHECK_S = 1.0
@@ -41,11 +41,9 @@ class Live:
         self._count = 0
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        self._speaker: Speaker | None = None
 
     def start(self) -> None:
-        """Begin to listen to the bus, and to speak on it."""
-        self._speaker = Speaker(self._run_dir, _NAME)
+        """Begin to listen to the bus."""
         self._thread = threading.Thread(target=self._listen, name="live", daemon=True)
         self._thread.start()
 
@@ -59,20 +57,12 @@ class Live:
         self.stop()
         if self._thread is not None:
             self._thread.join()
-        if self._speaker is not None:
-            self._speaker.close()
 
     def wake(self) -> None:
         """Tell every open page to look again."""
         with self._moved:
             self._count += 1
             self._moved.notify_all()
-
-    def tell(self, number: int) -> None:
-        """Tell the other processes and every open page to look at this id; any thread may do so."""
-        if self._speaker is not None:
-            self._speaker.wake(number)
-        self.wake()
 
     def take_slot(self) -> bool:
         """Reserve one stream; False where as many pages as allowed listen already."""
