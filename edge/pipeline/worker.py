@@ -27,7 +27,7 @@ from edge.lifeline import identity
 from edge.pipeline.pictures import write_pictures
 from edge.pipeline.reading import SourceImage, load_engines, read_study
 from edge.pipeline.schema import to_json
-from edge.store import completeness, instances, queue
+from edge.store import completeness, instances, quarantine, queue
 from edge.store.database import connect
 from edge.types import StudyResult
 
@@ -193,6 +193,7 @@ def run(settings: Settings) -> int:
         log.event("model_refused", model=fault.values.get("model"), code=fault.code)
     if not faults:
         queue.retry(database, ModelError.texts)
+    log.event("tried_again", count=quarantine.retry(database, judged_elsewhere=True))
     # A killed worker leaves an image of a patient behind.
     for left in settings.run_dir.glob(f"{FOLDER_PREFIX}*"):
         shutil.rmtree(left, ignore_errors=True)

@@ -164,3 +164,10 @@ def _housekeeping(database: Database) -> None:
         )""")
     # Files that no row names any more and that are still to be removed, below the data folder.
     database.execute("CREATE TABLE doomed (path TEXT PRIMARY KEY)")
+
+
+@MIGRATIONS(name="0009_quarantine")
+def _quarantine(database: Database) -> None:
+    # Which version of the software set an object aside; empty for those before this column.
+    database.execute("ALTER TABLE instances ADD COLUMN judged_by TEXT NOT NULL DEFAULT ''")
+    database.execute("ALTER TABLE associations ADD COLUMN host TEXT NOT NULL DEFAULT ''")
