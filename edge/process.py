@@ -38,6 +38,8 @@ def _entry(name: str) -> Callable[[Settings], int]:
         from edge.dicom.receive import run
     elif name == "worker":
         from edge.pipeline.worker import run
+    elif name == "fetch":
+        from edge.pipeline.fetch import run
     elif name == "web":
         from edge.web.server import run
     elif name == "housekeeping":

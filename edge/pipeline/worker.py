@@ -186,7 +186,8 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     database = connect(settings.database)
     engines = load_engines(settings)
-    speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, ["receiver", "intake", "web"])
+    speakers = ["receiver", "intake", "web", "fetch"]
+    speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, speakers)
     queue.recover(database, clock.utc(), run_id=identity(os.getppid()))
     faults = [engine for engine in engines.values() if isinstance(engine, ModelError)]
     for fault in faults:
@@ -235,4 +236,5 @@ def _attributes(header: Header) -> instances.Attributes:
         patient_id=patient.patient_id,
         birth_date=patient.birth_date,
         sex=patient.sex,
+        acquired_at=header.acquired_at,
     )

@@ -210,7 +210,8 @@ def release(database: Database) -> None:
 def _take(database: Database, series: bool, run_id: str) -> Claim | None:
     row = database.execute(
         """UPDATE studies SET state = 'running', attempts = attempts + 1, unread = 0, run_id = ? WHERE id =
-               (SELECT id FROM studies WHERE state = 'ready' AND (? OR modality IS NOT 'CT') ORDER BY id LIMIT 1)
+               (SELECT id FROM studies WHERE state = 'ready' AND (? OR modality IS NOT 'CT')
+                ORDER BY is_prior, id LIMIT 1)
            RETURNING id, study_key, version, stated_age_years""",
         (run_id, series),
     ).fetchone()

@@ -24,7 +24,7 @@ from edge.store import budget, facts, quarantine, queue, retention, studies
 from edge.store.database import opened
 from edge.store.journal import Action, note_alone
 from edge.types import State
-from edge.web import languages, overlay, wording
+from edge.web import asked, languages, overlay, wording
 from edge.web.live import Live
 
 SHOWN = 100
@@ -252,7 +252,7 @@ def _json(found: studies.StudyView) -> Response:
 
 
 def _stamp(found: studies.StudyView) -> str:
-    return f"{found.state.value} {found.version} {found.instance_count}"
+    return f"{found.state.value} {found.version} {found.instance_count} {len(found.pulled)}"
 
 
 def _standing(found: studies.StudyView) -> str:
@@ -269,9 +269,12 @@ def _shown(found: studies.StudyView) -> Mapping[str, Any]:
 
 
 def _quality(found: studies.StudyView, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What was noticed about the image and does not already stand among the reasons."""
+    """What was noticed about the image and does not already stand among the reasons, and what others were asked."""
     said = {reason["code"] for reason in found.reasons}
-    return [remark for remark in result.get("quality") or () if remark["code"] not in said]
+    answers = {remark.code: remark for key, remark in asked.PULLED.items() if key in found.pulled}
+    fetched = [asked.IS_PRIOR] if found.is_prior else []
+    noticed = [remark for remark in result.get("quality") or () if remark["code"] not in said]
+    return noticed + [remark.as_json() for remark in (*answers.values(), *fetched)]
 
 
 def _probabilities(result: Mapping[str, Any] | None) -> Mapping[str, float | None] | None:
