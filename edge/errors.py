@@ -75,6 +75,7 @@ class SourceError(EdgeError):
         "unopenable": N_("The file could not be opened. Check its permissions."),
         "too_large": N_("The file is larger than the box takes."),
         "changed": N_("The file changed while it was read."),
+        "other_kind": N_("The box reads chest radiographs; this object is of another kind."),
     }
 
 

@@ -188,7 +188,20 @@ def _pulls(database: Database) -> None:
     database.execute("ALTER TABLE studies ADD COLUMN is_prior INTEGER NOT NULL DEFAULT 0")
 
 
-@MIGRATIONS(name="0010_quarantine")
+@MIGRATIONS(name="0010_sticks")
+def _sticks(database: Database) -> None:
+    database.execute("""
+        CREATE TABLE sticks (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            mount TEXT NOT NULL,
+            state TEXT NOT NULL,
+            is_writable INTEGER NOT NULL,
+            counts TEXT NOT NULL,
+            arrived_at TEXT NOT NULL
+        )""")
+
+
+@MIGRATIONS(name="0011_quarantine")
 def _quarantine(database: Database) -> None:
     # Which version of the software set an object aside; empty for those before this column.
     database.execute("ALTER TABLE instances ADD COLUMN judged_by TEXT NOT NULL DEFAULT ''")

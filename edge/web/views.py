@@ -60,7 +60,7 @@ class Pages:
     def blueprint(self) -> Blueprint:
         """The addresses of the pages."""
         pages = Blueprint("pages", __name__)
-        pages.before_request(_switch_language)
+        pages.before_request(languages.switch)
         routes: tuple[tuple[str, Callable[..., Any]], ...] = (
             ("/", self.worklist),
             ("/worklist", self.worklist_rows),
@@ -234,15 +234,6 @@ class Pages:
 def _is_prefetched() -> bool:
     """Whether a browser fetches a page that nobody looks at yet (W3C Resource Hints; older browsers ``Purpose``)."""
     return any("prefetch" in request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
-
-
-def _switch_language() -> AnyResponse | None:
-    chosen = request.args.get("lang")
-    if chosen is None or chosen not in languages.LANGUAGES or request.endpoint is None:
-        return None
-    response = redirect(url_for(request.endpoint, **(request.view_args or {})), 303)
-    response.set_cookie(**languages.cookie(chosen))
-    return response
 
 
 def _json(found: studies.StudyView) -> Response:
