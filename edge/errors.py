@@ -41,6 +41,7 @@ class UnreadableError(EdgeError):
     dicom_status = 0xC000  # Cannot understand, PS3.4 table B.2-1
     http_status = 422
     texts = {
+        "empty_file": N_("The file is empty. Send it again."),
         "not_dicom": N_("This file is neither a DICOM object nor a picture that can be read."),
         "unopenable": N_("The file could not be opened. Check its permissions."),
         "truncated": N_("The file ends before its image does. Send it again."),
@@ -48,14 +49,22 @@ class UnreadableError(EdgeError):
         "colour_image": N_("A colour picture is not a radiograph."),
         "multi_frame": N_("A sequence of %(frames)s frames is not a radiograph."),
         "image_too_large": N_("The image has %(columns)s x %(rows)s pixels; the box reads up to %(limit)s on a side."),
+        "too_many_pixels": N_(
+            "The image has %(columns)s x %(rows)s pixels; stored in this way, the box reads up to %(limit)s million."
+        ),
         "image_too_small": N_("The image has %(columns)s x %(rows)s pixels; at least %(limit)s on a side are needed."),
         "unsupported_transfer_syntax": N_("The image is compressed in a way that the box cannot decode."),
         "undecodable": N_("The image data is damaged and could not be decoded."),
         "unsupported_object": N_("The box reads chest radiographs; this object is of another kind (%(modality)s)."),
         "conflicting_duplicate": N_("Another image with the same identifier but other content was received before."),
         "other_patient": N_("The image names a study of another patient. Check the patient at the X-ray unit."),
-        "parser_limit": N_("Reading the file needed more time or memory than a file may use."),
         "file_lost": N_("The stored file of this image is gone from the disk. Send the image again."),
+        "too_deep": N_("The header of the file is nested deeper than that of any radiograph."),
+        "too_many_elements": N_("The header of the file has more elements than that of any radiograph."),
+        "header_too_large": N_("The header of the file is larger than %(limit)s MB."),
+        "too_much_memory": N_("Reading the file needed more memory than a file may use."),
+        "too_slow": N_("Reading the file took longer than a file may take."),
+        "reader_crashed": N_("Reading the file stopped the program that reads files."),
     }
 
 

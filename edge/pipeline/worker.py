@@ -116,7 +116,7 @@ class Worker:
     def _readable(self, arrival: instances.Arrival) -> ParsedImage | None:
         """The image of a received object, or None for a copy, of which nothing is left."""
         if arrival.attempts > _MAX_PARSE_ATTEMPTS:
-            raise UnreadableError("parser_limit")
+            raise UnreadableError("reader_crashed")
         image = self._reader.read(self._path(arrival.path))
         identity = instances.identify(self._database, arrival.instance_id, image.sop_instance_uid)
         if identity is instances.Identity.COPY:

@@ -14,9 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.faults import row_12_clock, row_21_canary
 from tests.faults.row import Outcome, Row, Trial
 
-ROWS: tuple[Row, ...] = ()
+ROWS: tuple[Row, ...] = (row_12_clock.ROW, row_21_canary.ROW)
 
 _KEPT = Path("build/torture")
 

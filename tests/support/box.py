@@ -112,14 +112,20 @@ def box_settings(data_dir: Path) -> Settings:
     return Settings(data_dir=data_dir, dicom=DicomSettings(port=0), web=WebSettings(port=0))
 
 
+def _toml(settings: Settings) -> str:
+    """All settings as a file; what JSON writes of a text, a number, a truth value or a list is TOML too."""
+    given = json.loads(config.to_json(settings))
+    lines = [f"data_dir = {json.dumps(given.pop('data_dir'))}"]
+    for table, values in given.items():
+        lines += [f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
+    return "\n".join(lines) + "\n"
+
+
 @contextmanager
 def served(settings: Settings, *options: str) -> Generator[Box, None, None]:
     """A whole box, ready; it is killed at the end where the test did not stop it."""
     file = settings.data_dir.parent / "box.toml"
-    file.write_text(
-        f"data_dir = {json.dumps(str(settings.data_dir))}\n"
-        f"[dicom]\nport = {settings.dicom.port}\n[web]\nport = {settings.web.port}\n"
-    )
+    file.write_text(_toml(settings))
     command = [sys.executable, "-m", "edge", "--config", str(file), "serve", *options]
     with (settings.data_dir.parent / "box.log").open("a") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
