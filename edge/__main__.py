@@ -1,4 +1,4 @@
-"""Command line: ``chest-edge serve | analyze | models | certificate | store | doctor``. Wiring only."""
+"""Command line: ``chest-edge serve | analyze | pull | models | certificate | store | doctor``. Wiring only."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EdgeError as error:
         print(f"chest-edge: {error.text % error.values}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("chest-edge: There is not enough memory on this machine.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130  # as a shell tells of a command that Ctrl-C ended
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough
@@ -36,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_analyze(commands)
+    _add_pull(commands)
     _add_models(commands)
     _add_certificate(commands)
     _add_store(commands)
@@ -61,6 +65,14 @@ def _add_analyze(commands: _Commands) -> None:
     command.add_argument("--json", action="store_true", help="one line of JSON a study (chest-edge/result/1)")
     command.add_argument("--masks", type=Path, metavar="DIR", help="write label masks as PNG under the source's name")
     command.set_defaults(run=_analyze)
+
+
+def _add_pull(commands: _Commands) -> None:
+    command = commands.add_parser("pull", help="fetch one study from the PACS")
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--study", metavar="UID", default="", help="its Study Instance UID")
+    which.add_argument("--accession", metavar="NUMBER", default="", help="its accession number")
+    command.set_defaults(run=_pull)
 
 
 def _path(text: str) -> Path:
@@ -151,6 +163,17 @@ def _analyze(given: argparse.Namespace, settings: config.Settings) -> int:
     from edge.pipeline.analyze import analyze
 
     return analyze(given.paths, settings, as_json=given.json, masks=given.masks)
+
+
+def _pull(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.pipeline.fetch import pull_by_hand
+
+    count = pull_by_hand(settings, study_uid=given.study, accession_number=given.accession)
+    if count:
+        print(f"Images that came: {count}. The box shows them on its page.")
+    else:
+        print("The PACS has the study and sent no image of it. Try again, or look there.")
+    return int(not count)
 
 
 def _verify(given: argparse.Namespace, settings: config.Settings) -> int:

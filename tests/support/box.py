@@ -40,9 +40,9 @@ def storescu(port: int, paths: Sequence[Path], *options: str) -> int:
     return subprocess.run(command, capture_output=True, timeout=WAIT_S, check=False).returncode
 
 
-def echoscu(port: int) -> int:
+def echoscu(port: int, *options: str, called: str = "CHESTEDGE") -> int:
     """C-ECHO with dcmtk; returns its exit status."""
-    command = ["echoscu", "-to", "5", "127.0.0.1", str(port)]
+    command = ["echoscu", "-to", "5", "-aec", called, *options, "127.0.0.1", str(port)]
     return subprocess.run(command, capture_output=True, timeout=WAIT_S, check=False).returncode
 
 
@@ -81,9 +81,9 @@ class Box:
         """Where it receives."""
         return int((self.settings.run_dir / "receiver.port").read_text())
 
-    def rows(self) -> list[WorklistRow]:
+    def rows(self, limit: int = 100) -> list[WorklistRow]:
         """The worklist."""
-        return worklist(self.settings.database, 100)
+        return worklist(self.settings.database, limit)
 
     def pid(self, name: str) -> int | None:
         """The process of this name, if it runs."""
@@ -122,11 +122,16 @@ def _toml(settings: Settings) -> str:
 
 
 @contextmanager
-def served(settings: Settings, *options: str) -> Generator[Box, None, None]:
-    """A whole box, ready; it is killed at the end where the test did not stop it."""
+def served(settings: Settings, *options: str, program: str = "edge") -> Generator[Box, None, None]:
+    """A whole box, ready; it is killed at the end where the test did not stop it.
+
+    Parameters
+    ----------
+    program : the module that is run, with the command line of ``edge``.
+    """
     file = settings.data_dir.parent / "box.toml"
     file.write_text(_toml(settings))
-    command = [sys.executable, "-m", "edge", "--config", str(file), "serve", *options]
+    command = [sys.executable, "-m", program, "--config", str(file), "serve", *options]
     with (settings.data_dir.parent / "box.log").open("a") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
