@@ -22,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EdgeError as error:
         print(f"chest-edge: {error.text % error.values}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("chest-edge: There is not enough memory on this machine.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130  # as a shell tells of a command that Ctrl-C ended
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough
@@ -44,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     _add_audit(commands)
     _add_clock(commands)
+    _add_backup(commands)
     return parser
 
 
@@ -140,6 +144,20 @@ def _add_clock(commands: _Commands) -> None:
     by_hand.set_defaults(run=_clock_set)
     modality = verbs.add_parser("from-modality", help="print the X-ray unit's time and how to take it over")
     modality.set_defaults(run=_clock_from_modality)
+
+
+def _add_backup(commands: _Commands) -> None:
+    backup = commands.add_parser("backup", help="write all that the box holds to one encrypted file; it may run")
+    backup.add_argument("target", type=_path, metavar="FILE_OR_FOLDER")
+    backup.set_defaults(run=_backup)
+    restore = commands.add_parser("restore", help="put a backup back, on this box or another one")
+    restore.add_argument("source", type=_path, metavar="FILE")
+    restore.add_argument("--force", action="store_true", help="replace what the box holds")
+    restore.set_defaults(run=_restore)
+    for command in (backup, restore):
+        command.add_argument(
+            "--passphrase-file", type=_path, metavar="FILE", help="read the passphrase from a file instead of asking"
+        )
 
 
 def _serve(given: argparse.Namespace, settings: config.Settings) -> int:
@@ -291,6 +309,20 @@ def _clock_from_modality(given: argparse.Namespace, settings: config.Settings) -
     from edge.health.clock_command import print_modality_time
 
     return print_modality_time(settings)
+
+
+def _backup(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.health.backup_command import make
+
+    return make(settings, given.config, given.target, given.passphrase_file)
+
+
+def _restore(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.health.backup_command import put_back
+    from edge.pipeline.supervisor import locked
+
+    with locked(settings):
+        return put_back(settings, given.source, given.passphrase_file, force=given.force)
 
 
 def _check_models() -> Mapping[str, ModelError | None]:

@@ -49,11 +49,17 @@ class VersionConverter(IntegerConverter):
 
 
 class Pages:
-    """The views, bound to the settings and the wake-ups of one box."""
+    """The views, bound to the settings and the wake-ups of one box.
 
-    def __init__(self, settings: Settings, live: Live) -> None:
+    Parameters
+    ----------
+    wake : tells the other processes of the box to look.
+    """
+
+    def __init__(self, settings: Settings, live: Live, wake: Callable[[int], None]) -> None:
         self._settings = settings
         self._live = live
+        self._wake = wake
         # A version of a result never changes, so that what was read of it may be kept.
         self._probabilities = lru_cache(_REMEMBERED)(self._read_probabilities)
 
@@ -131,6 +137,7 @@ class Pages:
         with opened(self._settings.database) as database:
             if not queue.state_age(database, key, years):
                 abort(404)
+        self._wake(0)
         self._live.wake()
         return self.age(key)
 
