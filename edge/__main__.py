@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(commands)
     _add_certificate(commands)
     _add_store(commands)
+    _add_quarantine(commands)
     _add_doctor(commands)
     _add_audit(commands)
     _add_clock(commands)
@@ -107,6 +108,16 @@ def _add_store(commands: _Commands) -> None:
     verbs.add_parser("check", help="compare the database with the stored images").set_defaults(run=_check_store)
     rebuild = verbs.add_parser("rebuild", help="make the database anew from the stored images")
     rebuild.set_defaults(run=_rebuild_store)
+
+
+def _add_quarantine(commands: _Commands) -> None:
+    command = commands.add_parser("quarantine", help="files that were set aside because they could not be read")
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+    verbs.add_parser("list", help="print each with its reason").set_defaults(run=_list_quarantine)
+    export = verbs.add_parser("export", help="copy the files, with a list of the reasons, into a folder")
+    export.add_argument("folder", type=_path, metavar="DIR")
+    export.set_defaults(run=_export_quarantine)
+    verbs.add_parser("retry", help="have all of them read again").set_defaults(run=_retry_quarantine)
 
 
 def _add_doctor(commands: _Commands) -> None:
@@ -238,6 +249,29 @@ def _rebuild_store(given: argparse.Namespace, settings: config.Settings) -> int:
         with opened(settings.database) as database:
             found = reconcile(database, settings)
     print(f"images taken in, to be read when the box starts: {len(found.orphans)}")
+    return 0
+
+
+def _list_quarantine(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.store import quarantine
+
+    for line in quarantine.lines(quarantine.listed(settings.database)):
+        print(line)
+    return 0
+
+
+def _export_quarantine(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.store import quarantine
+
+    print(f"{quarantine.export(settings, given.folder)} files copied to {given.folder}")
+    return 0
+
+
+def _retry_quarantine(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.store import database, quarantine
+
+    with database.opened(settings.database) as opened:
+        print(f"{quarantine.retry(opened)} files are read again")
     return 0
 
 
