@@ -16,7 +16,7 @@ _STAGE_S = 4  # a good stage takes a tenth of it, also beside other work
 def run(trial: Trial) -> Outcome:
     """Hang in each step in turn; the short run takes one of them by chance."""
     first = trial.random().randrange(len(STEPS))
-    turns = islice(cycle(range(len(STEPS))), first, first + trial.count(1, 5 * len(STEPS)))
+    turns = islice(cycle(range(len(STEPS))), first, first + trial.count(1, 3 * len(STEPS)))
     seen = spoil(trial, [FIRST_HANGING_PX + turn for turn in turns], _STAGE_S)
     set_aside = sum(
         row.state is State.FAILED
