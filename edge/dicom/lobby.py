@@ -130,7 +130,7 @@ class _Association(RequestHandler):
         guest.guarded = cast(GuardedSocket, association.dul.socket)
         association.start()
         association.join()
-        association.dul.kill_dul()  # alive where a malformed message ended the association's thread
+        association.dul.kill_dul()  # in case an error ended the thread of the association
 
 
 class Server(ThreadedAssociationServer):
