@@ -75,6 +75,7 @@ class SourceError(EdgeError):
         "unopenable": N_("The file could not be opened. Check its permissions."),
         "too_large": N_("The file is larger than the box takes."),
         "changed": N_("The file changed while it was read."),
+        "other_kind": N_("The box reads chest radiographs; this object is of another kind."),
     }
 
 
@@ -102,7 +103,25 @@ class SetupError(EdgeError):
         "bad_certificate_name": N_("The name %(name)s should be letters, digits, dots, dashes and underscores (63)."),
         "certificate_exists": N_("A certificate for %(name)s exists. Revoke it first, or choose another name."),
         "certificate_unknown": N_("No certificate was issued to %(name)s."),
+        "passphrases_differ": N_("The two passphrases differ."),
         "path_too_long": N_("The path %(path)s is too long for a socket (%(limit)s characters at most)."),
+    }
+
+
+class BackupError(EdgeError):
+    """A backup that could not be made or put back; the person who asked for it has to act."""
+
+    texts = {
+        "short_passphrase": N_("The passphrase needs at least %(limit)s characters."),
+        "no_room": N_("Not enough room at %(path)s: the backup needs %(needed)s MB."),
+        "backup_failed": N_("The backup %(path)s could not be written: %(problem)s."),
+        "not_read_back": N_("What was written to %(path)s does not read back as it was. Use another stick."),
+        "not_a_backup": N_("The file %(path)s is not a backup of this box."),
+        "unopenable": N_(
+            "The backup cannot be opened: wrong passphrase, or the file is damaged or cut off. Nothing was changed."
+        ),
+        "newer": N_("The backup was made by a newer version of the software. Update this box first."),
+        "not_empty": N_("The folder %(path)s already holds a box. Use --force to replace it."),
     }
 
 
@@ -129,6 +148,9 @@ class ReadingError(EdgeError):
         "reading_crashed": N_("Reading this study stopped the box twice, so it was set aside. Have a person read it."),
         "reading_outages": N_(
             "The box went down %(count)s times while it read this study, so it was set aside. Have a person read it."
+        ),
+        "out_of_memory": N_(
+            "Reading this study needed more memory than the box has, twice, so it was set aside. Have a person read it."
         ),
         "stage_timeout": N_(
             "A step of the reading (%(stage)s) did not end in time, twice, so the study was set aside."
@@ -168,3 +190,32 @@ class StorageError(EdgeError):
         "database": N_("The database could not be written."),
         "write_failed": N_("The disk could not be written."),
     }
+
+
+class PeerError(EdgeError):
+    """A PACS or a worklist that did not do what the box asked; whoever runs it has to look.
+
+    ``retriable`` tells whether asking again later can help. What the other side says of its
+    failure is left out: it may name a patient.
+    """
+
+    http_status = 502
+    texts = {
+        "unreachable": N_("%(peer)s cannot be reached. Check that it runs, its address, and TLS on both sides."),
+        "refused": N_("%(peer)s refuses the box. Enter the AE title %(ae_title)s of the box there."),
+        "not_offered": N_("%(peer)s does not offer what the box asked for. Allow the box to query and retrieve there."),
+        "no_answer": N_("%(peer)s stopped answering. Try again later."),
+        "peer_failed": N_("%(peer)s could not do what the box asked for (status %(status)s)."),
+        "incomplete": N_("%(count)s images did not come from %(peer)s. Try again later."),
+        "too_much": N_("%(peer)s sent more than the box takes at once."),
+        "not_asked": N_("%(peer)s sent %(count)s images that the box had not asked for; they were refused."),
+        "nothing_found": N_("%(peer)s has no such study."),
+        "several_found": N_("%(peer)s has %(count)s such studies. Name one by its Study Instance UID."),
+        "bad_number": N_("This is no identifier that one study can have."),
+        "no_pacs": N_("No PACS is set up. Enter its host as pacs.host in the settings."),
+    }
+
+    @property
+    def retriable(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.code not in {"not_offered", "too_much", "not_asked", "nothing_found"}

@@ -20,11 +20,11 @@ from werkzeug.wrappers import Response as AnyResponse
 from edge import log
 from edge.config import Settings
 from edge.errors import BadAgeError, StorageError
-from edge.store import budget, facts, queue, retention, studies
+from edge.store import budget, facts, quarantine, queue, retention, studies
 from edge.store.database import opened
 from edge.store.journal import Action, note_alone
 from edge.types import State
-from edge.web import languages, overlay, wording
+from edge.web import asked, languages, overlay, wording
 from edge.web.live import Live
 
 SHOWN = 100
@@ -49,18 +49,24 @@ class VersionConverter(IntegerConverter):
 
 
 class Pages:
-    """The views, bound to the settings and the wake-ups of one box."""
+    """The views, bound to the settings and the wake-ups of one box.
 
-    def __init__(self, settings: Settings, live: Live) -> None:
+    Parameters
+    ----------
+    wake : tells the other processes of the box to look.
+    """
+
+    def __init__(self, settings: Settings, live: Live, wake: Callable[[int], None]) -> None:
         self._settings = settings
         self._live = live
+        self._wake = wake
         # A version of a result never changes, so that what was read of it may be kept.
         self._probabilities = lru_cache(_REMEMBERED)(self._read_probabilities)
 
     def blueprint(self) -> Blueprint:
         """The addresses of the pages."""
         pages = Blueprint("pages", __name__)
-        pages.before_request(_switch_language)
+        pages.before_request(languages.switch)
         routes: tuple[tuple[str, Callable[..., Any]], ...] = (
             ("/", self.worklist),
             ("/worklist", self.worklist_rows),
@@ -75,6 +81,7 @@ class Pages:
             ("/events", self.events),
             ("/healthz", self.health),
             ("/status", self.status),
+            ("/quarantine", self.quarantine),
         )
         for address, view in routes:
             pages.add_url_rule(address, view.__name__, view)
@@ -130,6 +137,7 @@ class Pages:
         with opened(self._settings.database) as database:
             if not queue.state_age(database, key, years):
                 abort(404)
+        self._wake(0)
         self._live.wake()
         return self.age(key)
 
@@ -169,6 +177,10 @@ class Pages:
         studies.worklist(self._settings.database, 1)
         share = budget.used_share(self._settings.database, self._settings)
         return jsonify(status="ok", disk=budget.level(share), disk_used=round(share, 3))
+
+    def quarantine(self) -> str:
+        """What could not be read, and why."""
+        return render_template("quarantine.html", found=quarantine.listed(self._settings.database, SHOWN), shown=SHOWN)
 
     def status(self) -> str:
         """How full the box is, what it deleted, and what waits for a person."""
@@ -231,15 +243,6 @@ def _is_prefetched() -> bool:
     return any("prefetch" in request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
 
 
-def _switch_language() -> AnyResponse | None:
-    chosen = request.args.get("lang")
-    if chosen is None or chosen not in languages.LANGUAGES or request.endpoint is None:
-        return None
-    response = redirect(url_for(request.endpoint, **(request.view_args or {})), 303)
-    response.set_cookie(**languages.cookie(chosen))
-    return response
-
-
 def _json(found: studies.StudyView) -> Response:
     if found.result is None:
         abort(404)
@@ -247,7 +250,7 @@ def _json(found: studies.StudyView) -> Response:
 
 
 def _stamp(found: studies.StudyView) -> str:
-    return f"{found.state.value} {found.version} {found.instance_count}"
+    return f"{found.state.value} {found.version} {found.instance_count} {len(found.pulled)}"
 
 
 def _standing(found: studies.StudyView) -> str:
@@ -264,9 +267,12 @@ def _shown(found: studies.StudyView) -> Mapping[str, Any]:
 
 
 def _quality(found: studies.StudyView, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What was noticed about the image and does not already stand among the reasons."""
+    """What was noticed about the image and does not already stand among the reasons, and what others were asked."""
     said = {reason["code"] for reason in found.reasons}
-    return [remark for remark in result.get("quality") or () if remark["code"] not in said]
+    answers = {remark.code: remark for key, remark in asked.PULLED.items() if key in found.pulled}
+    fetched = [asked.IS_PRIOR] if found.is_prior else []
+    noticed = [remark for remark in result.get("quality") or () if remark["code"] not in said]
+    return noticed + [remark.as_json() for remark in (*answers.values(), *fetched)]
 
 
 def _probabilities(result: Mapping[str, Any] | None) -> Mapping[str, float | None] | None:

@@ -52,7 +52,8 @@ def started_with(settings: Settings, *options: str) -> subprocess.CompletedProce
     file = settings.data_dir.parent / "second.toml"
     file.write_text(
         f'data_dir = "{settings.data_dir}"\n[dicom]\nport = {settings.dicom.port}\nae_title = '
-        f'"{settings.dicom.ae_title}"\nhost = "{settings.dicom.host}"\naddresses = {list(settings.dicom.addresses)}\n[web]\nport = {settings.web.port}\n'
+        f'"{settings.dicom.ae_title}"\nhost = "{settings.dicom.host}"\naddresses = {list(settings.dicom.addresses)}\n'
+        f"[web]\nport = {settings.web.port}\n"
     )
     command = [sys.executable, "-m", "edge", "--config", str(file), "serve", *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
