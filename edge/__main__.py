@@ -1,4 +1,4 @@
-"""Command line: ``chest-edge serve | analyze | models | certificate | store | doctor``. Wiring only."""
+"""Command line: ``chest-edge serve | analyze | pull | models | certificate | store | doctor``. Wiring only."""
 
 from __future__ import annotations
 
@@ -36,10 +36,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_analyze(commands)
+    _add_pull(commands)
     _add_models(commands)
     _add_certificate(commands)
     _add_store(commands)
     _add_doctor(commands)
+    _add_audit(commands)
+    _add_clock(commands)
     return parser
 
 
@@ -58,6 +61,14 @@ def _add_analyze(commands: _Commands) -> None:
     command.add_argument("--json", action="store_true", help="one line of JSON a study (chest-edge/result/1)")
     command.add_argument("--masks", type=Path, metavar="DIR", help="write label masks as PNG under the source's name")
     command.set_defaults(run=_analyze)
+
+
+def _add_pull(commands: _Commands) -> None:
+    command = commands.add_parser("pull", help="fetch one study from the PACS")
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--study", metavar="UID", default="", help="its Study Instance UID")
+    which.add_argument("--accession", metavar="NUMBER", default="", help="its accession number")
+    command.set_defaults(run=_pull)
 
 
 def _path(text: str) -> Path:
@@ -99,6 +110,27 @@ def _add_doctor(commands: _Commands) -> None:
     command.set_defaults(run=_doctor)
 
 
+def _add_audit(commands: _Commands) -> None:
+    command = commands.add_parser("audit", help="who saw and did what")
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+    verify = verbs.add_parser("verify", help="check that no record was changed, removed, put in or cut off")
+    verify.set_defaults(run=_audit_verify)
+    show = verbs.add_parser("show", help="print the newest records")
+    show.add_argument("--last", type=int, default=20, metavar="N", help="how many")
+    show.set_defaults(run=_audit_show)
+
+
+def _add_clock(commands: _Commands) -> None:
+    command = commands.add_parser("clock", help="whether the time can be right, and setting it")
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+    verbs.add_parser("status", help="print the time and whether it can be right").set_defaults(run=_clock_status)
+    by_hand = verbs.add_parser("set", help="set or confirm the time of this machine; to set needs an administrator")
+    by_hand.add_argument("time", metavar="TIME", help='local time, such as "2026-11-24 17:00"')
+    by_hand.set_defaults(run=_clock_set)
+    modality = verbs.add_parser("from-modality", help="print the X-ray unit's time and how to take it over")
+    modality.set_defaults(run=_clock_from_modality)
+
+
 def _serve(given: argparse.Namespace, settings: config.Settings) -> int:
     from edge.pipeline.supervisor import serve
 
@@ -113,6 +145,17 @@ def _analyze(given: argparse.Namespace, settings: config.Settings) -> int:
     from edge.pipeline.analyze import analyze
 
     return analyze(given.paths, settings, as_json=given.json, masks=given.masks)
+
+
+def _pull(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.pipeline.fetch import pull_by_hand
+
+    count = pull_by_hand(settings, study_uid=given.study, accession_number=given.accession)
+    if count:
+        print(f"Images that came: {count}. The box shows them on its page.")
+    else:
+        print("The PACS has the study and sent no image of it. Try again, or look there.")
+    return int(not count)
 
 
 def _verify(given: argparse.Namespace, settings: config.Settings) -> int:
@@ -184,6 +227,36 @@ def _doctor(given: argparse.Namespace, settings: config.Settings) -> int:
     from edge.health.doctor import doctor
 
     return doctor(settings, _check_models)
+
+
+def _audit_verify(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.audit.command import print_verified
+
+    return print_verified(settings)
+
+
+def _audit_show(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.audit.command import print_last
+
+    return print_last(settings, max(0, given.last))
+
+
+def _clock_status(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.health.clock_command import print_status
+
+    return print_status(settings)
+
+
+def _clock_set(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.health.clock_command import set_by_hand
+
+    return set_by_hand(settings, given.time)
+
+
+def _clock_from_modality(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.health.clock_command import print_modality_time
+
+    return print_modality_time(settings)
 
 
 def _check_models() -> Mapping[str, ModelError | None]:

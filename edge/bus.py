@@ -7,6 +7,7 @@ never data: every listener also looks by itself at each timeout.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,19 @@ class Speaker:
     def close(self) -> None:
         """Stop speaking."""
         self._socket.close()
+
+
+class SharedSpeaker(Speaker):
+    """A speaker of several threads, one at a time: the lock is the fence that ZeroMQ asks for."""
+
+    def __init__(self, run_dir: Path, name: str) -> None:
+        super().__init__(run_dir, name)
+        self._lock = threading.Lock()
+
+    def wake(self, number: int) -> None:
+        """Tell every listener to look at this id."""
+        with self._lock:
+            super().wake(number)
 
 
 class Listener:

@@ -1,13 +1,23 @@
-"""Time, from one place: ``utc`` for what people read, ``monotonic`` for every timeout."""
+"""Time, from one place: ``utc`` for what people read, ``monotonic`` for every timeout.
+
+A box without a network and with an empty battery wakes up in the wrong year. It cannot know
+the right time, but it knows some wrong ones: those before this software was written, before a
+time that it once had, or years after it. Nothing is timed by the wall clock, so that a wrong
+one costs a mark beside the times on the page. Rejected: taking the time of the network without
+being asked, which lets any machine on it move the clock.
+"""
 
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 RELEASED = datetime(2026, 11, 1, tzinfo=timezone.utc)
 """The wall clock cannot be right before this."""
+_LONGEST_UNUSED = timedelta(days=3650)  # from the release to the first start
+_LONGEST_OFF = timedelta(days=730)
+_STEP = timedelta(seconds=5)  # what a time service may correct
 
 
 def utc() -> datetime:
@@ -25,6 +35,38 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def is_trusted() -> bool:
-    """Whether the wall clock can be right: it cannot be before this software was written."""
-    return utc() >= RELEASED
+def is_trusted(data_dir: Path) -> bool:
+    """Whether the wall clock can be right.
+
+    Parameters
+    ----------
+    data_dir : the box's folder, which holds the last time that was known to be possible.
+    """
+    now, known = utc(), floor(data_dir)
+    if known is None:
+        return RELEASED <= now <= RELEASED + _LONGEST_UNUSED
+    return known - _STEP <= now <= known + _LONGEST_OFF
+
+
+def floor(data_dir: Path) -> datetime | None:
+    """The last time that the box knew, or None where it knows none that can be read."""
+    try:
+        return datetime.fromisoformat(floor_file(data_dir).read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        return None
+
+
+def floor_file(data_dir: Path) -> Path:
+    """Where the last known time is kept."""
+    return data_dir / "clock"
+
+
+def set_system(moment: datetime) -> None:
+    """Set the wall clock of this machine.
+
+    Raises
+    ------
+    PermissionError
+        Where this user may not (clock_settime(2) needs CAP_SYS_TIME).
+    """
+    time.clock_settime(time.CLOCK_REALTIME, moment.timestamp())

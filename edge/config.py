@@ -155,6 +155,11 @@ class Settings:
         return self.data_dir / "results"
 
     @property
+    def audit_dir(self) -> Path:
+        """Where audit records are stored."""
+        return self.data_dir / "audit"
+
+    @property
     def run_dir(self) -> Path:
         """Sockets and locks of the running box."""
         return self.data_dir / "run"

@@ -41,6 +41,7 @@ class UnreadableError(EdgeError):
     dicom_status = 0xC000  # Cannot understand, PS3.4 table B.2-1
     http_status = 422
     texts = {
+        "empty_file": N_("The file is empty. Send it again."),
         "not_dicom": N_("This file is neither a DICOM object nor a picture that can be read."),
         "unopenable": N_("The file could not be opened. Check its permissions."),
         "truncated": N_("The file ends before its image does. Send it again."),
@@ -48,14 +49,22 @@ class UnreadableError(EdgeError):
         "colour_image": N_("A colour picture is not a radiograph."),
         "multi_frame": N_("A sequence of %(frames)s frames is not a radiograph."),
         "image_too_large": N_("The image has %(columns)s x %(rows)s pixels; the box reads up to %(limit)s on a side."),
+        "too_many_pixels": N_(
+            "The image has %(columns)s x %(rows)s pixels; stored in this way, the box reads up to %(limit)s million."
+        ),
         "image_too_small": N_("The image has %(columns)s x %(rows)s pixels; at least %(limit)s on a side are needed."),
         "unsupported_transfer_syntax": N_("The image is compressed in a way that the box cannot decode."),
         "undecodable": N_("The image data is damaged and could not be decoded."),
         "unsupported_object": N_("The box reads chest radiographs; this object is of another kind (%(modality)s)."),
         "conflicting_duplicate": N_("Another image with the same identifier but other content was received before."),
         "other_patient": N_("The image names a study of another patient. Check the patient at the X-ray unit."),
-        "parser_limit": N_("Reading the file needed more time or memory than a file may use."),
         "file_lost": N_("The stored file of this image is gone from the disk. Send the image again."),
+        "too_deep": N_("The header of the file is nested deeper than that of any radiograph."),
+        "too_many_elements": N_("The header of the file has more elements than that of any radiograph."),
+        "header_too_large": N_("The header of the file is larger than %(limit)s MB."),
+        "too_much_memory": N_("Reading the file needed more memory than a file may use."),
+        "too_slow": N_("Reading the file took longer than a file may take."),
+        "reader_crashed": N_("Reading the file stopped the program that reads files."),
     }
 
 
@@ -66,6 +75,7 @@ class SourceError(EdgeError):
         "unopenable": N_("The file could not be opened. Check its permissions."),
         "too_large": N_("The file is larger than the box takes."),
         "changed": N_("The file changed while it was read."),
+        "other_kind": N_("The box reads chest radiographs; this object is of another kind."),
     }
 
 
@@ -86,6 +96,8 @@ class SetupError(EdgeError):
         "no_permission": N_("No permission to write to %(path)s."),
         "no_reader": N_("The process that reads files does not start. Run chest-edge doctor."),
         "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),
+        "bad_time": N_("%(value)s is no time. Write it as in 2026-11-24 17:00."),
+        "clock_forbidden": N_("Only an administrator may set the clock of this machine. Run the command with sudo."),
         "other_user": N_("%(path)s belongs to another user. Run this as the user that the box runs as."),
         "bad_certificates": N_("A certificate or key below %(path)s is damaged. Restore the folder from a backup."),
         "bad_certificate_name": N_("The name %(name)s should be letters, digits, dots, dashes and underscores (63)."),
@@ -157,3 +169,32 @@ class StorageError(EdgeError):
         "database": N_("The database could not be written."),
         "write_failed": N_("The disk could not be written."),
     }
+
+
+class PeerError(EdgeError):
+    """A PACS or a worklist that did not do what the box asked; whoever runs it has to look.
+
+    ``retriable`` tells whether asking again later can help. What the other side says of its
+    failure is left out: it may name a patient.
+    """
+
+    http_status = 502
+    texts = {
+        "unreachable": N_("%(peer)s cannot be reached. Check that it runs, its address, and TLS on both sides."),
+        "refused": N_("%(peer)s refuses the box. Enter the AE title %(ae_title)s of the box there."),
+        "not_offered": N_("%(peer)s does not offer what the box asked for. Allow the box to query and retrieve there."),
+        "no_answer": N_("%(peer)s stopped answering. Try again later."),
+        "peer_failed": N_("%(peer)s could not do what the box asked for (status %(status)s)."),
+        "incomplete": N_("%(count)s images did not come from %(peer)s. Try again later."),
+        "too_much": N_("%(peer)s sent more than the box takes at once."),
+        "not_asked": N_("%(peer)s sent %(count)s images that the box had not asked for; they were refused."),
+        "nothing_found": N_("%(peer)s has no such study."),
+        "several_found": N_("%(peer)s has %(count)s such studies. Name one by its Study Instance UID."),
+        "bad_number": N_("This is no identifier that one study can have."),
+        "no_pacs": N_("No PACS is set up. Enter its host as pacs.host in the settings."),
+    }
+
+    @property
+    def retriable(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.code not in {"not_offered", "too_much", "not_asked", "nothing_found"}

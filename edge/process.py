@@ -38,8 +38,12 @@ def _entry(name: str) -> Callable[[Settings], int]:
         from edge.dicom.receive import run
     elif name == "worker":
         from edge.pipeline.worker import run
+    elif name == "fetch":
+        from edge.pipeline.fetch import run
     elif name == "web":
         from edge.web.server import run
+    elif name == "housekeeping":
+        from edge.health.housekeeping import run
     elif name == "intake":
         from edge.intake.run import run
     elif name == "housekeeping":

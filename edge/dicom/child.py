@@ -1,31 +1,42 @@
-"""The process that opens files of strangers: ``python -m edge.dicom.child MEMORY_BYTES PARENT_PID``.
+"""The process that opens files of strangers: ``python -m edge.dicom.child MEMORY_BYTES FILE_S PARENT_PID``.
 
 Reads one request a line on standard input, ``{"path", "pixels"}``, writes the pixels to
 the file named there (none where only the header is asked for) and one reply a line to
-standard output. A file that needs more than the process may use ends the request, or the
-process; the parent starts another. Codecs that print, and crash dumps that hold images,
-find nowhere to write to.
+standard output. With the key ``directory``, the file is read as a DICOMDIR. A file that needs
+more than the process may use ends the request, or the process; the parent starts another.
+Codecs that print, and crash dumps that hold images, find nowhere to write to.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
 from edge import log
+from edge.dicom.limits import MAX_SIDE_PX
 from edge.errors import UnreadableError
 from edge.lifeline import die_with_parent
+
+_PR_SET_NO_NEW_PRIVS = 38
+_MAX_FILES = 64
+_CODES: tuple[tuple[type[Exception], str], ...] = (
+    (PermissionError, "unopenable"),
+    (OSError, "not_dicom"),
+    (MemoryError, "too_much_memory"),
+    (RecursionError, "too_deep"),
+)
 
 
 def main() -> None:
     """Serve requests until standard input ends."""
-    die_with_parent(int(sys.argv[2]))
+    die_with_parent(int(sys.argv[3]))
     replies = _private_output()
     _limit(int(sys.argv[1]))
     log.silence_libraries()
@@ -34,7 +45,9 @@ def main() -> None:
     _send(replies, {"ready": True})
     for line in sys.stdin:
         request = json.loads(line)
-        _send(replies, answer(Path(request["path"]), Path(request["pixels"]) if request["pixels"] else None))
+        _limit_time(float(sys.argv[2]))
+        pixels = Path(request["pixels"]) if request["pixels"] else None
+        _send(replies, answer(Path(request["path"]), pixels, "directory" in request))
 
 
 def _private_output() -> TextIO:
@@ -46,16 +59,29 @@ def _private_output() -> TextIO:
 
 
 def _limit(memory_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    largest_file = 4 * MAX_SIDE_PX**2
+    for kind, limit in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, largest_file),
+        (resource.RLIMIT_NOFILE, _MAX_FILES),
+    ):
+        resource.setrlimit(kind, (limit, limit))
+    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def _answerer() -> Callable[[Path, Path | None], dict[str, Any]]:
+def _limit_time(seconds: float) -> None:
+    # The parent watches the clock on the wall; this ends a decoder that runs on where the parent is stopped.
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, resource.RLIM_INFINITY))
+
+
+def _answerer() -> Callable[[Path, Path | None, bool], dict[str, Any]]:
     # Imported under the limits, so that the start is the only time they are loaded.
-    import numpy as np
     from PIL import Image
     from pydicom import config
 
+    from edge.dicom.directory import list_directory
     from edge.dicom.image import UnreadableImageError, header_to_json, radiograph_to_json
     from edge.dicom.parse import parse, parse_header
 
@@ -65,30 +91,36 @@ def _answerer() -> Callable[[Path, Path | None], dict[str, Any]]:
     def found(path: Path, pixels: Path | None) -> dict[str, Any]:
         if pixels is None:
             return {"header": header_to_json(parse_header(path))}
-        image = parse(path)
-        try:
-            np.save(pixels, image.radiograph.pixels)
-        except OSError:
-            return {"storage": "disk_full"}
-        return {"header": header_to_json(image), "radiograph": radiograph_to_json(image.radiograph)}
+        image, bands = parse(path)
+        _save(pixels, bands)
+        return {"header": header_to_json(image), "radiograph": radiograph_to_json(image)}
 
-    def answer(path: Path, pixels: Path | None) -> dict[str, Any]:
+    def answer(path: Path, pixels: Path | None, is_directory: bool) -> dict[str, Any]:
         try:
-            return found(path, pixels)
+            return list_directory(path) if is_directory else found(path, pixels)
         except UnreadableError as error:
             header = error.header if isinstance(error, UnreadableImageError) else None
             return {"error": error.code, "values": error.values, "header": header_to_json(header) if header else None}
-        except PermissionError:
-            return {"error": "unopenable", "values": {}, "header": None}
-        except OSError:
-            return {"error": "not_dicom", "values": {}, "header": None}
-        except (MemoryError, RecursionError):
-            # RecursionError: sequences in sequences, hundreds deep.
-            return {"error": "parser_limit", "values": {}, "header": None}
-        except Exception:  # a broken file found a way that the parser does not know; it is no matter of limits
-            return {"error": "undecodable", "values": {}, "header": None}
+        except _FullError:
+            return {"storage": "disk_full"}
+        except Exception as error:  # a broken file found a way that the parser does not know
+            code = next((code for kind, code in _CODES if isinstance(error, kind)), "undecodable")
+            return {"error": code, "values": {}, "header": None}
 
     return answer
+
+
+class _FullError(Exception):
+    """The pixels have no room on the disk; the file is not at fault."""
+
+
+def _save(pixels: Path, bands: Iterable[Any]) -> None:
+    for number, band in enumerate(bands):
+        try:
+            with pixels.open("ab" if number else "wb") as file:
+                file.write(band.data)
+        except OSError as error:
+            raise _FullError from error
 
 
 def _send(replies: TextIO, reply: dict[str, Any]) -> None:

@@ -41,7 +41,8 @@ class Deliveries:
             None could be opened; the object must not be acknowledged.
         """
         if association not in self._open:
-            self._open[association] = _Open(self._spool.begin(str(association.requestor.ae_title)))
+            sender = association.requestor
+            self._open[association] = _Open(self._spool.begin(str(sender.ae_title), str(sender.address or "")))
         return self._open[association].number
 
     def released(self, event: evt.Event) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import UnreadableError
-from edge.types import Radiograph
+from edge.types import Radiograph, SpacingMm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,27 @@ class Header:
     acquired_at: datetime | None = None
     instance_number: int | None = None
     is_picture: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readable(Header):
+    """What the child process tells of a readable image; its pixels cross over in a file.
+
+    Attributes
+    ----------
+    shape : (rows, columns) of the pixels.
+    others : as in ``Radiograph``.
+    """
+
+    shape: tuple[int, int]
+    pixel_spacing_mm: SpacingMm | None = None
+    view: str | None = None
+    patient_age_years: float | None = None
+
+    @classmethod
+    def of(cls, header: Header, **values: Any) -> Readable:
+        """The image with this header."""
+        return cls(**_shallow(header), **values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,20 +117,22 @@ def header_from_json(values: dict[str, Any]) -> Header:
     )
 
 
-def radiograph_to_json(radiograph: Radiograph) -> dict[str, Any]:
-    """Everything of a radiograph but its pixels, JSON-ready."""
-    return {
-        "pixel_spacing_mm": radiograph.pixel_spacing_mm,
-        "view": radiograph.view,
-        "patient_age_years": radiograph.patient_age_years,
-    }
+def radiograph_to_json(image: Readable) -> dict[str, Any]:
+    """Everything of a radiograph but its header and pixels, JSON-ready."""
+    return {name: getattr(image, name) for name in ("shape", "pixel_spacing_mm", "view", "patient_age_years")}
 
 
 def radiograph_from_json(values: dict[str, Any], pixels: npt.NDArray[np.float32]) -> Radiograph:
-    """The inverse of ``radiograph_to_json``; ``pixels`` has shape (H, W) and lies in [0, 1]."""
+    """The inverse of ``radiograph_to_json``; ``pixels`` are all values in [0, 1], row after row.
+
+    Raises
+    ------
+    ValueError
+        Where they are not as many as the shape tells.
+    """
     spacing = values["pixel_spacing_mm"]
     return Radiograph(
-        pixels=pixels,
+        pixels=pixels.reshape(values["shape"]),
         pixel_spacing_mm=(spacing[0], spacing[1]) if spacing else None,
         view=values["view"],
         patient_age_years=values["patient_age_years"],

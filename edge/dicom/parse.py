@@ -1,43 +1,32 @@
 """One file to one image, or the reason why not. Runs in the child process only.
 
 Reads PS3.10 files, bare data sets without a preamble (older modalities export them), and
-PNG or JPEG pictures. Deflated transfer syntax is refused before anything is inflated: one
-megabyte of it can ask for two gigabytes.
+PNG or JPEG pictures. pydicom sees the header alone, through a file that gives it no more than a
+header may have: one megabyte of deflated data can ask for two gigabytes. The pixels go to
+a file in bands, and are never whole in memory unless a codec needs them so.
 """
 
 from __future__ import annotations
 
-from io import BytesIO
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import gdcm
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_file_meta_info
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
 
-from edge.dicom import pictures
+from edge.dicom import pictures, stored
 from edge.dicom.attributes import age_years, header_of, integer, pixel_spacing_mm, text
-from edge.dicom.image import Header, ParsedImage, UnreadableImageError
-from edge.dicom.limits import check_sides
-from edge.dicom.pixels import Stored, to_unit_range
+from edge.dicom.image import Header, Readable, UnreadableImageError
+from edge.dicom.limits import LONGEST_VALUE_BYTES, LimitedFile, check_sides
+from edge.dicom.pixels import Pixels, to_unit_range
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import UnreadableError
-from edge.types import Radiograph
 
 _READ_MODALITIES = frozenset({"CR", "DX", "DR", "RG", "CT", "OT", "SC", ""})
 _READ_CLASSES = frozenset({*STORAGE_CLASSES, ""})
-# JPEG processes with 12-bit samples that pydicom leaves out and GDCM decodes.
-_GDCM_ONLY = frozenset({"1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"})
 
 
 def parse_header(path: Path) -> Header:
@@ -50,73 +39,71 @@ def parse_header(path: Path) -> Header:
     """
     if _start(path).startswith(pictures.SIGNATURES):
         return Header(is_picture=True)
-    return header_of(_dataset(path)[0])
+    with LimitedFile(path) as file:
+        return header_of(_dataset(file)[0])
 
 
-def parse(path: Path) -> ParsedImage:
-    """Read one file.
+def parse(path: Path) -> tuple[Readable, Iterator[Pixels]]:
+    """Read one file: what it holds, and its pixels in bands from the top, which are made as they are asked for.
 
     Raises
     ------
     UnreadableError
-        With the reason; an ``UnreadableImageError`` where the header could be read.
+        With the reason, also where the bands are made; an ``UnreadableImageError`` where the header could be read.
     MemoryError
         Where the process's limit is too small for it.
     """
     if _start(path).startswith(pictures.SIGNATURES):
         return pictures.parse_picture(path)
-    dataset, content = _dataset(path)
+    file = LimitedFile(path)
+    dataset, is_cut = _dataset(file)
     header = header_of(dataset)
-    try:
+    with _telling(header):
         _check_kind(dataset)
-        stored = _decoded(content, path)
-        return ParsedImage.of(header, _radiograph(stored, dataset))
-    except UnreadableError as error:
-        raise UnreadableImageError(error.code, header, **error.values) from error
+        span = stored.find(file, dataset)
+        if span is None:
+            raise UnreadableError("truncated" if is_cut else "no_pixel_data")
+        bands = _finite(to_unit_range(stored.bands(file, dataset, span), dataset))
+    return _readable(header, dataset), _told(bands, header)
 
 
 def _start(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(132)
+        start = file.read(132)
+    if not start:
+        raise UnreadableError("empty_file")
+    return start
 
 
-def _dataset(path: Path) -> tuple[Dataset, bytes]:
-    """Everything before the image, and the whole content."""
-    has_preamble = _start(path)[128:] == b"DICM"
-    if has_preamble:
-        _refuse_deflated(path)
-    # In memory, because reading from a file allocates whatever length an element claims.
-    content = path.read_bytes()
-    return _header(content, has_preamble), content
-
-
-def _refuse_deflated(path: Path) -> None:
-    try:
-        transfer_syntax = read_file_meta_info(path).get("TransferSyntaxUID")
-    except Exception as error:  # pydicom raises anything on broken bytes, MemoryError for a wild length
-        raise UnreadableError("undecodable") from error
-    if transfer_syntax == DeflatedExplicitVRLittleEndian:
-        raise UnreadableError("unsupported_transfer_syntax")
-
-
-def _header(content: bytes, has_preamble: bool) -> Dataset:
-    dataset = _read(content, stop_before_pixels=True, code="undecodable" if has_preamble else "not_dicom")
+def _dataset(file: LimitedFile) -> tuple[Dataset, bool]:
+    """Everything before the image, and whether the file ends inside of that."""
+    has_preamble = file.piece(128, 4) == b"DICM"
+    file.seek(0)
+    dataset = _read(file, code="undecodable" if has_preamble else "not_dicom")
     if "DirectoryRecordSequence" in dataset:  # the list of files on a disc (PS3.3 annex F)
         raise UnreadableError("unsupported_object", modality="DICOMDIR")
     if not any(keyword in dataset for keyword in ("SOPClassUID", "Rows")):
         raise UnreadableError("truncated" if has_preamble else "not_dicom")
-    return dataset
+    return dataset, _is_cut(dataset, file)
 
 
-def _read(content: bytes, stop_before_pixels: bool, code: str) -> Dataset:
-    file = BytesIO(content)
+def _read(file: LimitedFile, code: str) -> Dataset:
     try:
-        return dcmread(file, stop_before_pixels=stop_before_pixels, force=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # pydicom raises anything on broken bytes
-        is_at_end = code == "undecodable" and file.tell() == len(content)
+        return dcmread(file, stop_before_pixels=True, force=True, defer_size=LONGEST_VALUE_BYTES)
+    except Exception as error:  # pydicom raises anything on broken bytes, and puts other errors in the place of some
+        if file.refusal is not None:
+            raise file.refusal from error
+        _raise_limits(error)
+        is_at_end = code == "undecodable" and file.tell() == file.size_bytes
         raise UnreadableError("truncated" if is_at_end else code) from error
+
+
+def _raise_limits(error: BaseException) -> None:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (MemoryError, RecursionError)):
+            raise type(cause) from error
+        cause = cause.__cause__ or cause.__context__
 
 
 def _check_kind(dataset: Dataset) -> None:
@@ -131,71 +118,41 @@ def _check_kind(dataset: Dataset) -> None:
         check_sides(rows=rows, columns=columns)
 
 
-def _decoded(content: bytes, path: Path) -> Stored:
-    whole = _read(content, stop_before_pixels=False, code="undecodable")
-    _check_complete(whole, len(content))
-    if "TransferSyntaxUID" not in whole.file_meta:
-        whole.file_meta.TransferSyntaxUID = _guessed_transfer_syntax(whole)
+def _is_cut(dataset: Dataset, file: LimitedFile) -> bool:
+    # pydicom reads on silently where a file ends inside an element.
+    last = dataset.get_item(list(dataset.keys())[-1])
+    return isinstance(last, RawDataElement) and last.value_tell + last.length != file.tell()
+
+
+@contextmanager
+def _telling(header: Header) -> Generator[None, None, None]:
+    """Whatever goes wrong with the image, as a reason with the header that could be read."""
     try:
-        if whole.file_meta.TransferSyntaxUID in _GDCM_ONLY:
-            return _decode_with_gdcm(path, rows=int(whole.Rows), columns=int(whole.Columns))
-        return pixel_array(whole)
-    except MemoryError:
-        raise
-    except NotImplementedError as error:
-        raise UnreadableError("unsupported_transfer_syntax") from error
-    except Exception as error:  # each codec has its own errors
-        raise UnreadableError("undecodable") from error
+        yield
+    except UnreadableError as error:
+        raise UnreadableImageError(error.code, header, **error.values) from error
+    except Exception as error:  # each codec has its own errors; broken tables and windows raise in many ways
+        _raise_limits(error)
+        code = "unsupported_transfer_syntax" if isinstance(error, NotImplementedError) else "undecodable"
+        raise UnreadableImageError(code, header) from error
 
 
-def _check_complete(whole: Dataset, size_bytes: int) -> None:
-    # pydicom reads on silently where a file ends inside an element, and drops everything
-    # read so far where it ends inside a sequence or a compressed image.
-    keys = list(whole.keys())
-    last = whole.get_item(keys[-1]) if keys else None
-    if last is None:
-        raise UnreadableError("truncated")
-    has_image = bool(whole.get("PixelData"))
-    if isinstance(last, RawDataElement) and last.length != 0xFFFFFFFF:
-        end = last.value_tell + last.length
-        if end > size_bytes or (not has_image and end < size_bytes):
-            raise UnreadableError("truncated")
-    if not has_image:
-        raise UnreadableError("no_pixel_data")
+def _told(bands: Iterable[Pixels], header: Header) -> Iterator[Pixels]:
+    with _telling(header):
+        yield from bands
 
 
-def _guessed_transfer_syntax(dataset: Dataset) -> UID:
-    is_implicit, is_little_endian = dataset.original_encoding
-    if is_implicit:
-        return ImplicitVRLittleEndian
-    return ExplicitVRLittleEndian if is_little_endian else ExplicitVRBigEndian
+def _finite(bands: Iterable[Pixels]) -> Iterator[Pixels]:
+    for band in bands:
+        if not np.isfinite(band).all():
+            raise UnreadableError("undecodable")
+        yield np.ascontiguousarray(band, dtype=np.float32)
 
 
-def _decode_with_gdcm(path: Path, rows: int, columns: int) -> Stored:
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(path))
-    if not reader.Read():
-        raise UnreadableError("undecodable")
-    image = reader.GetImage()
-    pixel_format = image.GetPixelFormat()
-    sign = "i" if pixel_format.GetPixelRepresentation() else "u"
-    # GDCM's wrapper hands the buffer over as text; this is the documented way back to bytes.
-    content = image.GetBuffer().encode("utf-8", errors="surrogateescape")
-    values = np.frombuffer(content, f"{sign}{pixel_format.GetBitsAllocated() // 8}")
-    return values.reshape(rows, columns)
-
-
-def _radiograph(stored: Stored, dataset: Dataset) -> Radiograph:
-    try:
-        pixels = to_unit_range(stored, dataset)
-    except (UnreadableError, MemoryError):
-        raise
-    except Exception as error:  # broken tables and windows raise in many ways
-        raise UnreadableError("undecodable") from error
-    if not np.isfinite(pixels).all():
-        raise UnreadableError("undecodable")
-    return Radiograph(
-        pixels=np.ascontiguousarray(pixels, dtype=np.float32),
+def _readable(header: Header, dataset: Dataset) -> Readable:
+    return Readable.of(
+        header,
+        shape=(int(dataset.Rows), int(dataset.Columns)),
         pixel_spacing_mm=pixel_spacing_mm(dataset),
         view=text(dataset, "ViewPosition") or None,
         patient_age_years=age_years(dataset),

@@ -9,6 +9,8 @@ float64, indexes an 8-bit table of more than 256 entries wrongly and rounds twin
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,21 +23,30 @@ from edge.errors import UnreadableError
 
 Pixels = npt.NDArray[np.float32]
 Stored = npt.NDArray[Any]
+Bands = Callable[[], Iterator[Stored]]
+"""Values in bands of rows, from the top; each call begins anew, and no more than a band need be in memory."""
 
+_BAND_PX = 1 << 20
 _MAX_COLOUR_SPREAD = 0.04  # mean of (max - min over channels); JPEG noise on grey stays under 0.01
 
 
-def to_unit_range(stored: Stored, dataset: Dataset) -> Pixels:
+def cut(values: Stored) -> Bands:
+    """The bands of an array that is in memory."""
+    step = max(1, _BAND_PX // max(1, values.shape[1]))
+    return lambda: (values[first : first + step] for first in range(0, len(values), step))
+
+
+def to_unit_range(stored: Bands, dataset: Dataset) -> Iterator[Pixels]:
     """Apply the image's transformations to its decoded values.
 
     Parameters
     ----------
-    stored : shape (H, W), or (H, W, 3) as RGB or PALETTE COLOR indices (H, W).
+    stored : bands of shape (rows, W), or (rows, W, 3) as RGB or PALETTE COLOR indices (rows, W).
     dataset : the object's header.
 
     Returns
     -------
-    float32, shape (H, W), in [0, 1], MONOCHROME2 sense.
+    bands of float32, shape (rows, W), in [0, 1], MONOCHROME2 sense.
 
     Raises
     ------
@@ -43,16 +54,16 @@ def to_unit_range(stored: Stored, dataset: Dataset) -> Pixels:
         ``colour_image`` for real colour.
     """
     if text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
-        stored = apply_color_lut(stored, dataset)
-    if stored.ndim == 3:
+        indices = stored
+        stored = lambda: (apply_color_lut(band, dataset) for band in indices())  # noqa: E731
+    if next(stored()).ndim == 3:
         return grey_of_colour(stored)
-    padding = _padding(stored, dataset)
     values = _modality(stored, dataset)
-    inverted = text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
-    return _voi(values, dataset, padding, inverted)
+    shown = _voi(stored, values, dataset)
+    return (shown(values(band)) for band in stored())
 
 
-def grey_of_colour(channels: Stored) -> Pixels:
+def grey_of_colour(channels: Bands) -> Iterator[Pixels]:
     """The grey image in three equal channels, whose values use the whole range of their integer type.
 
     Raises
@@ -60,43 +71,64 @@ def grey_of_colour(channels: Stored) -> Pixels:
     UnreadableError
         ``colour_image`` where the channels differ.
     """
-    scale = np.float32(np.iinfo(channels.dtype).max)
-    spread = (channels.max(axis=2) - channels.min(axis=2)).mean() / scale
-    if spread > _MAX_COLOUR_SPREAD:
+    scale = np.float32(np.iinfo(next(channels()).dtype).max)
+    sums = [np.sum(band.max(axis=2) - band.min(axis=2), dtype=np.float64) for band in channels()]
+    size = sum(band[..., 0].size for band in channels())
+    if sum(sums) / size / scale > _MAX_COLOUR_SPREAD:
         raise UnreadableError("colour_image")
-    grey: Pixels = channels.mean(axis=2, dtype=np.float32)
-    grey /= scale
-    return grey
+    return (band.mean(axis=2, dtype=np.float32) / scale for band in channels())
 
 
-def stretch(values: Stored) -> Pixels:
+def stretch(bands: Bands) -> Iterator[Pixels]:
     """Smallest value to 0, largest to 1; all 0 for an image without contrast. Shape is kept."""
-    floats = values.astype(np.float32)
-    return _ramp(floats, float(floats.min()), float(floats.max()), inverted=False)
+    low, high = _span(bands())
+    return (_ramp(band.astype(np.float32), low, high, inverted=False) for band in bands())
 
 
-def _modality(stored: Stored, dataset: Dataset) -> Pixels:
+_Step = Callable[[Stored], Pixels]
+
+
+def _span(bands: Iterable[Stored]) -> tuple[float, float]:
+    """Smallest and greatest value, as float32 tells them; infinite the wrong way round where there is none."""
+    ends = [(np.float32(band.min()), np.float32(band.max())) for band in bands if band.size]
+    if not ends:
+        return math.inf, -math.inf
+    return float(np.min([low for low, _ in ends])), float(np.max([high for _, high in ends]))
+
+
+def _modality(stored: Bands, dataset: Dataset) -> _Step:
     if dataset.get("ModalityLUTSequence"):
-        return _look_up(stored.astype(np.float32), dataset, dataset.ModalityLUTSequence[0])
-    values = stored.astype(np.float32)
-    slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
-    if slope and slope != 1:
-        values *= np.float32(slope)
-    if intercept:
-        values += np.float32(intercept)
-    return values
+        look_up = _look_up(dataset, dataset.ModalityLUTSequence[0], _span(stored())[0])
+        return lambda band: look_up(band.astype(np.float32))
+    slope, intercept = number(dataset, "RescaleSlope") or 1.0, number(dataset, "RescaleIntercept") or 0.0
+
+    def rescaled(band: Stored) -> Pixels:
+        values = band.astype(np.float32)
+        if slope != 1:
+            values *= np.float32(slope)
+        if intercept:
+            values += np.float32(intercept)
+        return values
+
+    return rescaled
 
 
-def _voi(values: Pixels, dataset: Dataset, padding: npt.NDArray[np.bool_] | None, inverted: bool) -> Pixels:
+def _voi(stored: Bands, values: _Step, dataset: Dataset) -> Callable[[Pixels], Pixels]:
+    inverted = text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
+    low, high = _span(values(band) for band in stored())
     if dataset.get("VOILUTSequence"):
-        looked_up = _look_up(values, dataset, dataset.VOILUTSequence[0])
-        return _ramp(looked_up, float(looked_up.min()), float(looked_up.max()), inverted)
-    inside = values if padding is None else values[~padding]
-    low, high = float(inside.min()), float(inside.max())
+        look_up = _look_up(dataset, dataset.VOILUTSequence[0], low)
+        first, last = _span(look_up(values(band)) for band in stored())
+        return lambda band: _ramp(look_up(band), first, last, inverted)
+    is_padding = _padding(dataset)
+    if is_padding is not None:
+        inside = _span(values(band)[~is_padding(band)] for band in stored())
+        low, high = inside if inside[0] <= inside[1] else (low, high)
     center, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
     if center is None or width is None or not _shows_something(center, width, low, high):
-        return _ramp(values, low, high, inverted)
-    return _windowed(values, center, width, text(dataset, "VOILUTFunction"), inverted)
+        return lambda band: _ramp(band, low, high, inverted)
+    function = text(dataset, "VOILUTFunction")
+    return lambda band: _windowed(band, center, width, function, inverted)
 
 
 def _windowed(values: Pixels, center: float, width: float, function: str, inverted: bool) -> Pixels:
@@ -128,17 +160,20 @@ def _ramp(values: Pixels, low: float, high: float, inverted: bool) -> Pixels:
     return values
 
 
-def _look_up(values: Pixels, dataset: Dataset, item: Dataset) -> Pixels:
+def _look_up(dataset: Dataset, item: Dataset, smallest: float) -> Callable[[Pixels], Pixels]:
     """PS3.3 section C.11.1.1 and C.11.2.1.1: values below the first entry take it, above the last likewise.
 
     The entries' own range is used, not the bits that LUTDescriptor states: these are often wrong.
     """
     entries, first = int(item.LUTDescriptor[0]) or 65536, int(item.LUTDescriptor[1])
-    if first > 32767 and values.min() < 0:
+    if first > 32767 and smallest < 0:
         first -= 65536  # written as unsigned although the values are signed (VR "US or SS")
     table = _table(item.LUTData, entries, little_endian=dataset.original_encoding[1] is not False)
-    index = np.clip(np.rint(values) - first, 0, len(table) - 1).astype(np.int32)
-    looked_up: Pixels = table[index]
+
+    def looked_up(values: Pixels) -> Pixels:
+        found: Pixels = table[np.clip(np.rint(values) - first, 0, len(table) - 1).astype(np.int32)]
+        return found
+
     return looked_up
 
 
@@ -150,12 +185,11 @@ def _table(data: object, entries: int, little_endian: bool) -> Pixels:
     return np.frombuffer(data, "<u2" if little_endian else ">u2")[:entries].astype(np.float32)
 
 
-def _padding(stored: Stored, dataset: Dataset) -> npt.NDArray[np.bool_] | None:
-    """Where no image is (PS3.3 section C.7.5.1.1.2), or None where nothing or everything is padding."""
+def _padding(dataset: Dataset) -> Callable[[Stored], npt.NDArray[np.bool_]] | None:
+    """Where no image is (PS3.3 section C.7.5.1.1.2), or None where the header names no such value."""
     value = integer(dataset, "PixelPaddingValue")
     if value is None:
         return None
     limit = integer(dataset, "PixelPaddingRangeLimit")
     low, high = sorted((value, value if limit is None else limit))
-    mask: npt.NDArray[np.bool_] = (stored >= low) & (stored <= high)
-    return mask if mask.any() and not mask.all() else None
+    return lambda stored: (stored >= low) & (stored <= high)

@@ -1,7 +1,7 @@
 """Reads files of strangers through one limited child process, restarted whenever it fails.
 
 The parent never parses: it hands a path over a pipe, and gets a header as JSON and pixels
-as a .npy file back. Rejected: a new process a file (0.5 s of imports each) and a pool
+as bare numbers in a file back. Rejected: a new process a file (0.5 s of imports each) and a pool
 (images of one box come one at a time).
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,8 +28,13 @@ from edge.errors import SetupError, StorageError, UnreadableError
 
 FOLDER_PREFIX = "chest-edge-"
 
+MEMORY_BYTES = 512 << 20
+FILE_S = 10.0
+
+_GROWN_BYTES = 192 << 20  # three times what it takes when it has read nothing yet
 _START_S = 60.0
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # each thread of theirs reserves memory
+# Each thread of theirs reserves memory; what is freed goes back to the system at once.
+_FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "262144"}
 
 
 class Reader:
@@ -35,14 +42,15 @@ class Reader:
 
     Parameters
     ----------
-    memory_bytes : address space of the child, libraries included.
-    file_s : seconds that one file may take; 15 megapixels of JPEG 2000 took 6 on a busy two-core machine.
-    files : after so many the child is replaced, so that no leak of a codec grows for ever.
+    memory_bytes : address space of the child, libraries included: it can never be resident with more.
+    file_s : seconds that one file may take, by the clock and of the processor.
+    files : after so many the child is replaced, so that no leak of a codec grows for ever; so is one that
+        stays large.
     folder : where pixels cross over, in a folder of their own; the system's temporary one if None.
     """
 
     def __init__(
-        self, *, memory_bytes: int = 2 << 30, file_s: float = 20.0, files: int = 200, folder: Path | None = None
+        self, *, memory_bytes: int = MEMORY_BYTES, file_s: float = FILE_S, files: int = 200, folder: Path | None = None
     ) -> None:
         self._memory_bytes = memory_bytes
         self._file_s = file_s
@@ -82,6 +90,21 @@ class Reader:
         reply = self._ask({"path": str(path.absolute()), "pixels": ""})
         return _header(reply)
 
+    def read_directory(self, path: Path) -> tuple[int, list[tuple[str, ...]]]:
+        """Read a DICOMDIR: how many studies it names, and where it says that their images lie; nothing is checked.
+
+        Raises
+        ------
+        UnreadableError
+            With the reason.
+        SetupError
+            Where the parsing process does not start; the file is not at fault.
+        """
+        reply = self._ask({"path": str(path.absolute()), "pixels": "", "directory": ""})
+        if "error" in reply:
+            raise UnreadableError(reply["error"])
+        return int(reply["studies"]), [tuple(names) for names in reply["files"]]
+
     def read(self, path: Path) -> ParsedImage:
         """Read one file.
 
@@ -89,13 +112,13 @@ class Reader:
         ------
         UnreadableError
             With the reason; an ``UnreadableImageError`` where the header could be read.
-            ``parser_limit`` where the file needed more time or memory than it may use.
+            ``too_slow``, ``too_much_memory`` or ``reader_crashed`` where the file ended the child.
         StorageError
             Where the temporary folder has no room for the pixels; the file is not at fault.
         SetupError
             Where the parsing process does not start; neither is it here.
         """
-        pixels = Path(self._folder.name) / "pixels.npy"
+        pixels = Path(self._folder.name) / "pixels"
         try:
             reply = self._ask({"path": str(path.absolute()), "pixels": str(pixels)})
             return _image(reply, pixels)
@@ -108,13 +131,13 @@ class Reader:
             return child.ask(request, self._file_s)
         except _LostError as error:
             self._end_child()
-            raise UnreadableError("parser_limit") from error
+            raise UnreadableError(error.code) from error
 
     def _running_child(self) -> _Child:
-        if self._child is not None and (self._served >= self._files or not self._child.is_alive()):
+        if self._child is not None and (self._served >= self._files or not self._child.is_fresh()):
             self._end_child()
         if self._child is None:
-            self._child, self._served = _Child(self._memory_bytes), 0
+            self._child, self._served = _Child(self._memory_bytes, self._file_s), 0
         self._served += 1
         return self._child
 
@@ -125,14 +148,18 @@ class Reader:
 
 
 class _LostError(Exception):
-    """The child ended, or did not answer in time."""
+    """The child ended, or did not answer in time; ``code`` says for what."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class _Child:
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, memory_bytes: int, file_s: float) -> None:
         # -I: neither the current directory nor the environment may bring modules in.
-        command = [sys.executable, "-I", "-m", "edge.dicom.child", str(memory_bytes), str(os.getpid())]
-        environment = {**os.environ, **_ONE_THREAD}
+        command = [sys.executable, "-I", "-m", "edge.dicom.child", str(memory_bytes), str(file_s), str(os.getpid())]
+        environment = {**os.environ, **_FRUGAL}
         try:
             self._process = subprocess.Popen(  # noqa: S603
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
@@ -150,8 +177,12 @@ class _Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
+    def is_fresh(self) -> bool:
+        """Whether it lives, and has given back what earlier files took."""
+        if self._process.poll() is not None:
+            return False
+        resident_pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return resident_pages * resource.getpagesize() <= _GROWN_BYTES
 
     def ask(self, request: dict[str, str], seconds: float) -> dict[str, Any]:
         assert self._process.stdin is not None  # noqa: S101
@@ -159,7 +190,7 @@ class _Child:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
-            raise _LostError from error
+            raise _LostError(self._end_code()) from error
         return self._answer(seconds)
 
     def end(self) -> None:
@@ -176,14 +207,17 @@ class _Child:
         while b"\n" not in self._received:
             remaining = deadline - clock.monotonic()
             if remaining <= 0 or not select.select([descriptor], [], [], remaining)[0]:
-                raise _LostError
+                raise _LostError("too_slow")
             chunk = os.read(descriptor, 65536)
             if not chunk:
-                raise _LostError
+                raise _LostError(self._end_code())
             self._received += chunk
         line, _, self._received = self._received.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def _end_code(self) -> str:
+        return "too_slow" if self._process.wait() == -signal.SIGXCPU else "reader_crashed"
 
 
 def _close_quietly(pipe: Any) -> None:
@@ -197,8 +231,11 @@ def _image(reply: dict[str, Any], pixels: Path) -> ParsedImage:
     if "storage" in reply:
         raise StorageError(reply["storage"])
     header = _header(reply)
-    array: npt.NDArray[np.float32] = np.load(pixels)
-    return ParsedImage.of(header, radiograph_from_json(reply["radiograph"], array))
+    array: npt.NDArray[np.float32] = np.fromfile(pixels, np.float32)
+    try:
+        return ParsedImage.of(header, radiograph_from_json(reply["radiograph"], array))
+    except ValueError as error:  # the codec made more or fewer pixels than the header tells
+        raise UnreadableImageError("undecodable", header) from error
 
 
 def _header(reply: dict[str, Any]) -> Header:

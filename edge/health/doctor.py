@@ -75,7 +75,7 @@ def examine(settings: Settings, models: ModelCheck) -> Iterator[Finding]:
     running = is_running(settings)
     yield _port("DICOM", "dicom.port", settings.dicom.host, settings.dicom.port, running)
     yield _port("page", "web.port", LOOPBACK, settings.web.port, running)
-    yield _clock()
+    yield _clock(settings)
     yield from _certificates(settings)
 
 
@@ -218,9 +218,9 @@ def _bind_once(host: str, port: int) -> None:
         attempt.bind(address)
 
 
-def _clock() -> Finding:
+def _clock(settings: Settings) -> Finding:
     now = f"{clock.utc():%Y-%m-%d %H:%M} UTC"
-    if clock.is_trusted():
+    if clock.is_trusted(settings.data_dir):
         return Finding(True, f"Clock {now}")
     return Finding(False, f"The clock says {now}, which cannot be. Set it: times on results would be wrong.")
 

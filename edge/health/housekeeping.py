@@ -1,5 +1,6 @@
 """The housekeeping: counts the time that the box runs, measures what it fills, and makes room.
 
+It also runs the audit relay in a thread, and keeps the last known time for the next start.
 A process of its own, so that walking over the files never holds up the receiver or the page.
 Rejected: doing it in the worker, where a long reading would put it off.
 """
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from sqlite_utils import Database
 
 from edge import clock, log
+from edge.audit import relay
 from edge.bus import Speaker
 from edge.config import Settings
 from edge.errors import StorageError
@@ -20,6 +22,7 @@ from edge.store import facts
 from edge.store.budget import measure
 from edge.store.database import connect, writing
 from edge.store.retention import finish_deletions, make_room
+from edge.store.timekeeping import keep_floor
 
 _TICK_S = 5.0
 _STOCK_EVERY_S = 60.0  # each time costs a flush of the disk
@@ -67,13 +70,17 @@ def run(settings: Settings) -> int:
     database = connect(settings.database)
     speaker = Speaker(settings.run_dir, "housekeeping")
     house = Housekeeping(settings, database, speaker.wake)
+    audit = threading.Thread(target=relay.run, args=(settings, stopped))
+    audit.start()
     while not stopped.is_set():
         try:
+            keep_floor(settings.data_dir)
             finish_deletions(database, settings)
             house.step()
         except (StorageError, OSError) as error:
             log.event("housekeeping_failed", error_type=type(error).__name__, where=log.where(error))
         stopped.wait(_TICK_S)
+    audit.join()
     speaker.close()
     database.close()
     return 0

@@ -25,10 +25,13 @@ from pathlib import Path
 from edge import bus, clock, config, log
 from edge.config import LOOPBACK, Settings
 from edge.dicom.demo import example_files
+from edge.dicom.guard import Rules
 from edge.dicom.receive import application_entity, own_address
 from edge.dicom.send import echo
+from edge.dicom.tls import own_context
 from edge.errors import SetupError
 from edge.store.files import make_folders
+from edge.store.journal import Action, note_alone
 from edge.store.recovery import prepare
 
 NAMES = ("receiver", "worker", "web", "intake", "housekeeping")
@@ -63,14 +66,21 @@ def serve(settings: Settings, *, demo: bool, ready: Callable[[str], None]) -> in
     with locked(settings):
         settings = _with_ports(settings)
         prepare(settings)
+        own_context(settings)  # where TLS is asked for and cannot be, the person who starts the box has to know
+        note_alone(settings.database, Action.BOX_STARTED)
         _supervise(settings, demo, ready, stopped)
     return 0
+
+
+def names(settings: Settings) -> tuple[str, ...]:
+    """The processes of a box with these settings."""
+    return (*NAMES, "fetch") if settings.pacs.host or settings.worklist.host else NAMES
 
 
 def _supervise(settings: Settings, demo: bool, ready: Callable[[str], None], stopped: threading.Event) -> None:
     described = settings.run_dir / "settings.json"
     described.write_text(config.to_json(settings), encoding="utf-8")
-    kept = [Kept(name, described) for name in NAMES]
+    kept = [Kept(name, described) for name in names(settings)]
     examples: subprocess.Popen[bytes] | None = None
     is_ready = False
     try:
@@ -82,6 +92,7 @@ def _supervise(settings: Settings, demo: bool, ready: Callable[[str], None], sto
                 ready(f"http://{LOOPBACK}:{settings.web.port}/")
                 examples = start("examples", described) if demo else None
     finally:
+        note_alone(settings.database, Action.BOX_STOPPED)
         _end([process.running for process in kept] + [examples])
 
 
@@ -146,9 +157,10 @@ def _end(processes: list[subprocess.Popen[bytes] | None]) -> None:
 
 def _check(settings: Settings) -> None:
     application_entity(settings)
+    Rules(settings)
     if settings.web.port == settings.dicom.port != 0:
         raise SetupError("bad_setting", name="web.port", expected="another than dicom.port", value=settings.web.port)
-    for name in NAMES:
+    for name in names(settings):
         bus.address(settings.run_dir, name)
 
 
@@ -203,7 +215,9 @@ def _free_port(bound: ExitStack, host: str, port: int) -> int:
 def _answers(settings: Settings) -> bool:
     if not all((settings.run_dir / f"{name}.port").exists() for name in ("receiver", "web")):
         return False
-    return _page_answers(settings.web.port) and echo(*own_address(settings), settings.dicom.ae_title)
+    return _page_answers(settings.web.port) and echo(
+        *own_address(settings), settings.dicom.ae_title, own_context(settings)
+    )
 
 
 def _page_answers(port: int) -> bool:

@@ -116,7 +116,7 @@ class Worker:
     def _readable(self, arrival: instances.Arrival) -> ParsedImage | None:
         """The image of a received object, or None for a copy, of which nothing is left."""
         if arrival.attempts > _MAX_PARSE_ATTEMPTS:
-            raise UnreadableError("parser_limit")
+            raise UnreadableError("reader_crashed")
         image = self._reader.read(self._path(arrival.path))
         identity = instances.identify(self._database, arrival.instance_id, image.sop_instance_uid)
         if identity is instances.Identity.COPY:
@@ -186,7 +186,8 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     database = connect(settings.database)
     engines = load_engines(settings)
-    speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, ["receiver", "intake", "web"])
+    speakers = ["receiver", "intake", "web", "fetch"]
+    speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, speakers)
     queue.recover(database, clock.utc(), run_id=identity(os.getppid()))
     faults = [engine for engine in engines.values() if isinstance(engine, ModelError)]
     for fault in faults:
@@ -234,4 +235,5 @@ def _attributes(header: Header) -> instances.Attributes:
         patient_id=patient.patient_id,
         birth_date=patient.birth_date,
         sex=patient.sex,
+        acquired_at=header.acquired_at,
     )

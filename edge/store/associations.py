@@ -15,7 +15,9 @@ from enum import Enum
 from sqlite_utils import Database
 
 from edge.lifeline import identity, is_alive
+from edge.store import journal
 from edge.store.database import writing
+from edge.store.journal import Action
 
 
 class End(str, Enum):
@@ -26,8 +28,12 @@ class End(str, Enum):
     LOST = "lost"
 
 
-def begin(database: Database, calling_ae_title: str) -> int:
-    """Record a delivery to this process, and return its number.
+def begin(database: Database, calling_ae_title: str, host: str = "") -> int:
+    """Record a delivery to this process, open the note that counts its objects, and return its number.
+
+    Parameters
+    ----------
+    host : address of the sender; empty where there is none.
 
     Raises
     ------
@@ -39,7 +45,10 @@ def begin(database: Database, calling_ae_title: str) -> int:
             "INSERT INTO associations (owner, calling_ae_title) VALUES (?, ?) RETURNING id",
             (identity(os.getpid()), calling_ae_title),
         ).fetchone()
-        return int(row["id"])
+        number = int(row["id"])
+        told = {"ae_title": journal.printable(calling_ae_title), "host": host} if calling_ae_title or host else {}
+        journal.begin(database, note_key(number), Action.INSTANCES_STORED, **told)
+        return number
 
 
 def finish(database: Database, association_id: int, end: End) -> None:
@@ -61,7 +70,13 @@ def lose(database: Database) -> None:
             _end(database, row["id"], End.LOST)
 
 
+def note_key(association_id: int) -> str:
+    """Key of the open note of a delivery (``edge.store.journal``)."""
+    return f"delivery {association_id}"
+
+
 def _end(database: Database, association_id: int, end: End) -> None:
+    journal.end(database, note_key(association_id))
     # Numbered, since the wall clock may go backwards.
     database.execute(
         """UPDATE associations SET state = ?, ended = (SELECT coalesce(max(ended), 0) + 1 FROM associations)

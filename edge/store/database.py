@@ -98,6 +98,11 @@ def opened(source: Path | Database) -> Generator[Database, None, None]:
         database.close()
 
 
+def folder_of(database: Database) -> Path:
+    """The data folder of the box whose database this is."""
+    return Path(database.execute("PRAGMA database_list").fetchone()["file"]).parent
+
+
 def _configured(connection: sqlite3.Connection) -> Database:
     database = Database(connection)
     database.execute("PRAGMA synchronous=FULL")

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import Enum
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from edge.store import completeness, facts
+from edge.store import completeness, facts, journal
+from edge.store.associations import note_key
 from edge.store.database import writing
 from edge.types import Instance, Remark, State
 
@@ -63,7 +64,12 @@ class Identity(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
-    """What the store keeps of an object's header."""
+    """What the store keeps of an object's header.
+
+    Attributes
+    ----------
+    acquired_at : local time of the modality, without a zone.
+    """
 
     study_instance_uid: str | None
     series_instance_uid: str | None
@@ -73,6 +79,7 @@ class Attributes:
     patient_id: str
     birth_date: date | None
     sex: str
+    acquired_at: datetime | None = None
 
 
 def add_received(database: Database, instance: Instance, association_id: int | None = None) -> Receipt:
@@ -94,6 +101,8 @@ def add_received(database: Database, instance: Instance, association_id: int | N
             database.execute(
                 "UPDATE instances SET association_id = ? WHERE id = ?", (association_id, receipt.instance_id)
             )
+            if receipt.is_new:
+                journal.count(database, note_key(association_id))
         return receipt
 
 
@@ -162,6 +171,7 @@ def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s
             database.execute("UPDATE studies SET state = 'parsed' WHERE id = ?", (study_id,))
         else:
             database.execute("DELETE FROM studies WHERE id = ?", (born,))
+        _date(database, study_id, attributes)
         completeness.touch(database, study_id, quiet_s)
         row = database.execute("SELECT study_key FROM studies WHERE id = ?", (study_id,)).fetchone()
         return str(row["study_key"])
@@ -305,4 +315,15 @@ def _describe(database: Database, study_id: int, attributes: Attributes, uid: st
             attributes.sex,
             study_id,
         ),
+    )
+
+
+def _date(database: Database, study_id: int, attributes: Attributes) -> None:
+    """Keep when the first image of a study was taken, and whether the box fetched the study as a prior."""
+    acquired_at = attributes.acquired_at.isoformat() if attributes.acquired_at else None
+    database.execute(
+        """UPDATE studies SET acquired_at = min(ifnull(acquired_at, ?1), ifnull(?1, acquired_at)), is_prior = EXISTS
+               (SELECT 1 FROM pulls WHERE kind = 'study' AND pulls.study_instance_uid = studies.study_instance_uid)
+           WHERE id = ?2""",
+        (acquired_at, study_id),
     )

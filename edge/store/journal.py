@@ -20,8 +20,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from edge import clock
-from edge.store.database import opened, writing
+from edge import clock, log
+from edge.errors import StorageError
+from edge.store.database import folder_of, opened, writing
 
 
 class Action(str, Enum):
@@ -97,32 +98,57 @@ def note(database: Database, action: Action, **fields: str | int) -> None:
     RuntimeError
         Outside of a transaction: the note would not be committed with the deed.
     """
+    _append(database, action, fields, open_key=None)
+
+
+def _append(database: Database, action: Action, fields: Mapping[str, str | int], open_key: str | None) -> None:
     for name, value in fields.items():
         if not _is_allowed(name, value):
             raise ValueError(f"expected a journal field of the allow-list and of its form, got {name!r}")
     if not database.conn.in_transaction:
         raise RuntimeError("expected a transaction that holds the deed and its note")
     database.execute(
-        "INSERT INTO journal (happened_at, clock_trusted, action, fields) VALUES (?, ?, ?, ?)",
-        (clock.utc().isoformat(), clock.is_trusted(), action.value, json.dumps(fields)),
+        "INSERT INTO journal (happened_at, clock_trusted, action, fields, open_key) VALUES (?, ?, ?, ?, ?)",
+        (clock.utc().isoformat(), clock.is_trusted(folder_of(database)), action.value, json.dumps(fields), open_key),
     )
+
+
+def begin(database: Database, open_key: str, action: Action, **fields: str | int) -> None:
+    """Append a note that counts, and is not taken before ``end``: one for all that an association brings."""
+    _append(database, action, {**fields, "count": 0}, open_key)
+
+
+def count(database: Database, open_key: str) -> None:
+    """Count one more in the open note of this key, inside the caller's transaction."""
+    counted = "json_set(fields, '$.count', json_extract(fields, '$.count') + 1)"
+    database.execute(f"UPDATE journal SET fields = {counted} WHERE open_key = ?", (open_key,))  # noqa: S608
+
+
+def end(database: Database, open_key: str) -> None:
+    """End the open note of this key, inside the caller's transaction."""
+    database.execute("UPDATE journal SET open_key = NULL WHERE open_key = ?", (open_key,))
 
 
 def note_alone(source: Path | Database, action: Action, **fields: str | int) -> None:
     """Append a note in a transaction of its own, for a deed that changes nothing in the store.
 
-    Raises
-    ------
-    StorageError
-        Nothing was noted.
+    Where the disk is full, the page must still show what it has: then the log tells that a note is missing.
     """
-    with opened(source) as database, writing(database):
-        note(database, action, **fields)
+    try:
+        with opened(source) as database, writing(database):
+            note(database, action, **fields)
+    except StorageError as error:
+        log.event("not_noted", code=error.code)
+
+
+def printable(ae_title: str) -> str:
+    """A foreign AE title in the form of the field ``ae_title``."""
+    return re.sub("[^ -~]", "?", ae_title)[:16]
 
 
 def entries(database: Database, limit: int) -> list[Entry]:
     """The oldest notes that the audit trail does not hold yet, at most ``limit``."""
-    rows = database.execute("SELECT * FROM journal ORDER BY id LIMIT ?", (limit,))
+    rows = database.execute("SELECT * FROM journal WHERE open_key IS NULL ORDER BY id LIMIT ?", (limit,))
     return [
         Entry(
             journal_id=row["id"],
@@ -137,8 +163,8 @@ def entries(database: Database, limit: int) -> list[Entry]:
 
 def forget(database: Database, written: Iterable[Entry]) -> None:
     """Remove notes that the audit trail holds, inside the caller's transaction."""
-    last = max((entry.journal_id for entry in written), default=0)
-    database.execute("DELETE FROM journal WHERE id <= ?", (last,))
+    for entry in written:
+        database.execute("DELETE FROM journal WHERE id = ?", (entry.journal_id,))
 
 
 def _is_allowed(name: str, value: str | int) -> bool:

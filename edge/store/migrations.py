@@ -95,7 +95,8 @@ def _journal(database: Database) -> None:
             happened_at TEXT NOT NULL,
             clock_trusted INTEGER NOT NULL,
             action TEXT NOT NULL,
-            fields TEXT NOT NULL
+            fields TEXT NOT NULL,
+            open_key TEXT UNIQUE
         )""")
     # The one row tells how far the audit files go: what is missing from their end is seen by it.
     database.execute("""
@@ -163,3 +164,38 @@ def _housekeeping(database: Database) -> None:
         )""")
     # Files that no row names any more and that are still to be removed, below the data folder.
     database.execute("CREATE TABLE doomed (path TEXT PRIMARY KEY)")
+
+
+@MIGRATIONS(name="0009_pulls")
+def _pulls(database: Database) -> None:
+    # What the box asks a PACS or a worklist for. When to try again is no column: the wall clock may jump.
+    database.execute("""
+        CREATE TABLE pulls (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            study_id INTEGER NOT NULL REFERENCES studies (id) ON DELETE CASCADE,
+            kind TEXT NOT NULL,
+            state TEXT NOT NULL DEFAULT 'queued',
+            code TEXT,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            study_instance_uid TEXT NOT NULL DEFAULT '',
+            series_instance_uids TEXT NOT NULL DEFAULT '[]',
+            newest_instance INTEGER,
+            UNIQUE (study_id, kind, study_instance_uid)
+        )""")
+    database.execute("CREATE INDEX pulls_by_state ON pulls (state)")
+    database.execute("CREATE INDEX pulls_by_uid ON pulls (study_instance_uid)")
+    database.execute("ALTER TABLE studies ADD COLUMN acquired_at TEXT")
+    database.execute("ALTER TABLE studies ADD COLUMN is_prior INTEGER NOT NULL DEFAULT 0")
+
+
+@MIGRATIONS(name="0010_sticks")
+def _sticks(database: Database) -> None:
+    database.execute("""
+        CREATE TABLE sticks (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            mount TEXT NOT NULL,
+            state TEXT NOT NULL,
+            is_writable INTEGER NOT NULL,
+            counts TEXT NOT NULL,
+            arrived_at TEXT NOT NULL
+        )""")

@@ -18,9 +18,11 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from edge import clock
 from edge.errors import ReadingError, StatedAgeError
 from edge.store import completeness
-from edge.store.database import writing
+from edge.store.database import folder_of, writing
+from edge.store.journal import Action, note
 from edge.store.priors import prior
 from edge.types import Remark, State
 
@@ -93,6 +95,7 @@ def complete(database: Database, claimed: Claim, outcome: Outcome) -> None:
                 "result": json.dumps(outcome.result),
                 "set_sha256": claimed.set_sha256,
                 "completed_at": completed_at,
+                "clock_trusted": clock.is_trusted(folder_of(database)),
             }
         )
         database.execute(
@@ -193,6 +196,7 @@ def state_age(database: Database, study_key: str, years: int) -> bool:
             "UPDATE studies SET stated_age_years = ?, state = 'ready', attempts = 0, outages = 0 WHERE study_key = ?",
             (years, study_key),
         )
+        note(database, Action.AGE_STATED, study_key=study_key)
         return True
 
 
@@ -206,7 +210,8 @@ def release(database: Database) -> None:
 def _take(database: Database, series: bool, run_id: str) -> Claim | None:
     row = database.execute(
         """UPDATE studies SET state = 'running', attempts = attempts + 1, unread = 0, run_id = ? WHERE id =
-               (SELECT id FROM studies WHERE state = 'ready' AND (? OR modality IS NOT 'CT') ORDER BY id LIMIT 1)
+               (SELECT id FROM studies WHERE state = 'ready' AND (? OR modality IS NOT 'CT')
+                ORDER BY is_prior, id LIMIT 1)
            RETURNING id, study_key, version, stated_age_years""",
         (run_id, series),
     ).fetchone()

@@ -82,7 +82,12 @@ class Spool:
             self._wake(receipt.instance_id)
         return receipt
 
-    def begin(self, calling_ae_title: str = "") -> int:
+    def tell(self, number: int) -> None:
+        """Wake whoever shows or reads what changed, from any thread."""
+        with self._lock:
+            self._wake(number)
+
+    def begin(self, calling_ae_title: str = "", host: str = "") -> int:
         """Open a delivery of several objects, and return its number; their studies wait for its end.
 
         Raises
@@ -91,7 +96,7 @@ class Spool:
             Nothing was opened.
         """
         with self._lock:
-            return associations.begin(self._database, calling_ae_title)
+            return associations.begin(self._database, calling_ae_title, host)
 
     def end(self, association_id: int, how: End) -> None:
         """End a delivery: what it brought may be read.
@@ -184,5 +189,5 @@ def _instance(delivery: Delivery, path: Path, content: _Counted) -> Instance:
         size_bytes=content.size_bytes,
         calling_ae_title=delivery.calling_ae_title,
         received_at=clock.utc(),
-        clock_trusted=clock.is_trusted(),
+        clock_trusted=clock.is_trusted(path.parent.parent),
     )

@@ -19,7 +19,9 @@ from edge.types import State
 _KEY = re.compile(r"[0-9a-f]{32}")
 _QUERY = f"""
     SELECT studies.*, (SELECT count(*) FROM instances WHERE study_id = studies.id) AS instance_count,
-        NOT is_final AND {BROKEN_OFF} AS is_broken_off
+        NOT is_final AND {BROKEN_OFF} AS is_broken_off,
+        NOT EXISTS (SELECT 1 FROM instances WHERE study_id = studies.id AND NOT clock_trusted)
+        AND NOT EXISTS (SELECT 1 FROM results WHERE study_id = studies.id AND NOT clock_trusted) AS clock_trusted
     FROM studies
 """  # noqa: S608
 _READ = frozenset({State.DONE, State.NO_RESULT, State.FAILED})
@@ -37,6 +39,8 @@ class WorklistRow:
     version : the newest result's number, 0 without one.
     is_provisional : whether the study was read and more images of it may come.
     is_broken_off : whether its sender broke off, so that images may be missing.
+    clock_trusted : False where the clock could not be right when an image came or a result was made.
+    is_prior : the box fetched it to compare another study with.
     """
 
     study_key: str
@@ -53,6 +57,8 @@ class WorklistRow:
     instance_count: int
     is_provisional: bool
     is_broken_off: bool
+    clock_trusted: bool
+    is_prior: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +75,15 @@ class StudyView(WorklistRow):
     accession_number: str
     birth_date: date | None
     sex: str
+    pulled: list[tuple[str, str]]
 
 
 def worklist(source: Path | Database, limit: int) -> list[WorklistRow]:
     """The newest studies, at most ``limit``: that of the newest image first.
 
     A study moves up when a new image of it comes, since somebody waits for it; one that is only
-    read again stays where it is.
+    read again stays where it is. What was fetched as a prior stands behind all others: it is old,
+    and nobody waits for it.
 
     Raises
     ------
@@ -83,7 +91,7 @@ def worklist(source: Path | Database, limit: int) -> list[WorklistRow]:
         Where the database cannot be opened.
     """
     with opened(source) as database:
-        rows = database.execute(f"{_QUERY} ORDER BY newest_instance_id DESC LIMIT ?", (limit,)).fetchall()
+        rows = database.execute(f"{_QUERY} ORDER BY is_prior, newest_instance_id DESC LIMIT ?", (limit,)).fetchall()
     return [WorklistRow(**_line(row)) for row in rows]
 
 
@@ -99,6 +107,11 @@ def study(source: Path | Database, study_key: str, version: int | None = None) -
         if row is None:
             return None
         results = database.execute("SELECT * FROM results WHERE study_id = ? ORDER BY version", (row["id"],)).fetchall()
+        pulled = database.execute(
+            """SELECT DISTINCT kind, iif(state = 'failed', state, code) AS code FROM pulls
+               WHERE study_id = ? AND state IN ('done', 'failed') AND code IS NOT NULL ORDER BY kind, code""",
+            (row["id"],),
+        ).fetchall()
     versions = [int(result["version"]) for result in results]
     if version is not None and version not in versions:
         return None
@@ -113,6 +126,7 @@ def study(source: Path | Database, study_key: str, version: int | None = None) -
         accession_number=row["accession_number"],
         birth_date=date.fromisoformat(row["birth_date"]) if row["birth_date"] else None,
         sex=row["sex"],
+        pulled=[(ended["kind"], ended["code"]) for ended in pulled],
     )
 
 
@@ -171,5 +185,7 @@ def _line(row: Any) -> dict[str, Any]:
         "version": row["version"],
         "instance_count": row["instance_count"],
         "is_provisional": state in _READ and bool(row["unread"] or not row["is_final"]),
+        "clock_trusted": bool(row["clock_trusted"]),
         "is_broken_off": state in _READ and bool(row["is_broken_off"]),
+        "is_prior": bool(row["is_prior"]),
     }

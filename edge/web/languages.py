@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 from babel import dates, numbers
-from flask import Flask, request
+from flask import Flask, redirect, request, url_for
 from flask_babel import Babel, get_locale, gettext
+from werkzeug.wrappers import Response
 
 from edge.errors import SetupError
 
@@ -64,6 +65,16 @@ def current() -> str:
 def cookie(language: str) -> dict[str, Any]:
     """Arguments of ``Response.set_cookie`` that keep a choice of language for a year."""
     return {"key": COOKIE, "value": language, "max_age": _YEAR_S, "httponly": True, "samesite": "Strict"}
+
+
+def switch() -> Response | None:
+    """Before a request: the answer to a touch on the language switch, which leads back without the question."""
+    chosen = request.args.get("lang")
+    if chosen is None or chosen not in LANGUAGES or request.endpoint is None:
+        return None
+    response = redirect(url_for(request.endpoint, **(request.view_args or {})), 303)
+    response.set_cookie(**cookie(chosen))
+    return response
 
 
 def say(remark: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from edge import clock
 from edge.bus import Listener
 
-_SPEAKERS = ("receiver", "worker", "intake", "housekeeping")
+_SPEAKERS = ("receiver", "worker", "intake", "housekeeping", "fetch")
 _CHECK_S = 1.0
 _HEARTBEAT_S = 10.0
 _PACE_S = 0.3

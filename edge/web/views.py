@@ -22,8 +22,9 @@ from edge.config import Settings
 from edge.errors import BadAgeError, StorageError
 from edge.store import budget, facts, queue, retention, studies
 from edge.store.database import opened
+from edge.store.journal import Action, note_alone
 from edge.types import State
-from edge.web import languages, overlay, wording
+from edge.web import asked, languages, overlay, wording
 from edge.web.live import Live
 
 SHOWN = 100
@@ -59,7 +60,7 @@ class Pages:
     def blueprint(self) -> Blueprint:
         """The addresses of the pages."""
         pages = Blueprint("pages", __name__)
-        pages.before_request(_switch_language)
+        pages.before_request(languages.switch)
         routes: tuple[tuple[str, Callable[..., Any]], ...] = (
             ("/", self.worklist),
             ("/worklist", self.worklist_rows),
@@ -90,13 +91,13 @@ class Pages:
 
     def study(self, key: str) -> str:
         """One study with its picture and its newest reading."""
-        found = self._found(key)
+        found = self._viewed(key)
         self._note_view(found)
         return self._page(found)
 
     def older(self, key: str, version: int) -> str:
         """One study as an earlier reading left it."""
-        return self._page(self._found(key, version))
+        return self._page(self._viewed(key, version))
 
     def _page(self, found: studies.StudyView) -> str:
         key = found.study_key
@@ -139,11 +140,11 @@ class Pages:
 
     def result(self, key: str) -> Response:
         """The newest result of a study, by the schema ``chest-edge/result/1``."""
-        return _json(self._found(key))
+        return _json(self._viewed(key))
 
     def older_result(self, key: str, version: int) -> Response:
         """An earlier result of a study, by the same schema."""
-        return _json(self._found(key, version))
+        return _json(self._viewed(key, version))
 
     def picture(self, key: str, version: int) -> Response:
         """The picture of a study as JPEG."""
@@ -213,6 +214,11 @@ class Pages:
         found = studies.study(self._settings.database, key)
         return _probabilities(found.result) if found is not None else None
 
+    def _viewed(self, key: str, version: int | None = None) -> studies.StudyView:
+        found = self._found(key, version)
+        note_alone(self._settings.database, Action.STUDY_VIEWED, study_key=key, host=request.remote_addr or "")
+        return found
+
     def _found(self, key: str, version: int | None = None) -> studies.StudyView:
         found = studies.study(self._settings.database, key, version)
         if found is None:
@@ -225,15 +231,6 @@ def _is_prefetched() -> bool:
     return any("prefetch" in request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
 
 
-def _switch_language() -> AnyResponse | None:
-    chosen = request.args.get("lang")
-    if chosen is None or chosen not in languages.LANGUAGES or request.endpoint is None:
-        return None
-    response = redirect(url_for(request.endpoint, **(request.view_args or {})), 303)
-    response.set_cookie(**languages.cookie(chosen))
-    return response
-
-
 def _json(found: studies.StudyView) -> Response:
     if found.result is None:
         abort(404)
@@ -241,7 +238,7 @@ def _json(found: studies.StudyView) -> Response:
 
 
 def _stamp(found: studies.StudyView) -> str:
-    return f"{found.state.value} {found.version} {found.instance_count}"
+    return f"{found.state.value} {found.version} {found.instance_count} {len(found.pulled)}"
 
 
 def _standing(found: studies.StudyView) -> str:
@@ -258,9 +255,12 @@ def _shown(found: studies.StudyView) -> Mapping[str, Any]:
 
 
 def _quality(found: studies.StudyView, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What was noticed about the image and does not already stand among the reasons."""
+    """What was noticed about the image and does not already stand among the reasons, and what others were asked."""
     said = {reason["code"] for reason in found.reasons}
-    return [remark for remark in result.get("quality") or () if remark["code"] not in said]
+    answers = {remark.code: remark for key, remark in asked.PULLED.items() if key in found.pulled}
+    fetched = [asked.IS_PRIOR] if found.is_prior else []
+    noticed = [remark for remark in result.get("quality") or () if remark["code"] not in said]
+    return noticed + [remark.as_json() for remark in (*answers.values(), *fetched)]
 
 
 def _probabilities(result: Mapping[str, Any] | None) -> Mapping[str, float | None] | None:

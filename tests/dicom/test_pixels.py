@@ -9,11 +9,19 @@ import numpy.typing as npt
 import pytest
 from pydicom.dataset import Dataset
 
-from edge.dicom.pixels import to_unit_range
+from edge.dicom import pixels as transformations
 from edge.errors import UnreadableError
 from tests.support.inputs import phantom, photograph
 
 TOP = 4095
+
+
+def to_unit_range(stored: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[np.float32]:
+    """The whole image; read in bands of one row and as one band, which must make no difference."""
+    rows = list(transformations.to_unit_range(lambda: (row[None] for row in stored), dataset))
+    whole = np.concatenate(list(transformations.to_unit_range(transformations.cut(stored), dataset)))
+    np.testing.assert_array_equal(np.concatenate(rows), whole)
+    return whole
 
 
 def header(**elements: Any) -> Dataset:

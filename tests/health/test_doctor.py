@@ -156,12 +156,17 @@ def test_a_certificate_that_ends_within_two_months_is_named(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificates.issue(settings, "XRAY-1", tmp_path / "out")
-    assert _problems(settings) == []
+    assert _certificate_problems(settings) == []
     (ends_at,) = (entry.ends_at for entry in certificates.listed(settings) if entry.name == "XRAY-1")
     monkeypatch.setattr(clock, "utc", lambda: ends_at - timedelta(days=61))
-    assert _problems(settings) == []
+    assert _certificate_problems(settings) == []
     monkeypatch.setattr(clock, "utc", lambda: ends_at - timedelta(days=59))
-    (problem,) = _problems(settings)
+    (problem,) = _certificate_problems(settings)
     assert problem.startswith(f"Certificate XRAY-1 until {ends_at:%Y-%m-%d}. Replace it")
     certificates.revoke(settings, "XRAY-1")
-    assert _problems(settings) == []
+    assert _certificate_problems(settings) == []
+
+
+def _certificate_problems(settings: Settings) -> list[str]:
+    """Without that of the clock, which is years after the last known time here."""
+    return [problem for problem in _problems(settings) if problem.startswith("Certificate")]

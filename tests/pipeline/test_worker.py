@@ -231,7 +231,7 @@ def test_an_object_that_ended_the_worker_twice_is_set_aside(
     for _ in range(2):
         instances.next_arrival(database)
     drain(Worker(box, database, reader, answer, lambda number: None))
-    assert view_of(database, key).reasons[0]["code"] == "parser_limit"
+    assert view_of(database, key).reasons[0]["code"] == "reader_crashed"
 
 
 @pytest.mark.parametrize("error", [StorageError("disk_full"), SetupError("no_reader")])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from edge.config import Settings
 from edge.store import queue
 from edge.store.database import connect
+from edge.store.priors import prior
 from edge.types import State
 from tests.support.studies import put_finished_study, put_ready_study, ready_box
 
@@ -47,10 +48,16 @@ def prior_of(database: Database, **attributes: Any) -> dict[str, Any] | None:
 def test_the_newest_earlier_severity_comes_with_its_study(box: Settings, database: Database) -> None:
     finished(box, {"brixia": 9})
     key = finished(box)
-    prior = prior_of(database)
-    assert prior is not None
-    assert prior["completed_at"].startswith("20")
-    assert prior == {**SEVERITY, "study_key": key, "completed_at": prior["completed_at"], "models": {"severity": "ab"}}
+    found = prior_of(database)
+    assert found is not None
+    assert found["completed_at"].startswith("20")
+    assert found == {
+        **SEVERITY,
+        "study_key": key,
+        "completed_at": found["completed_at"],
+        "acquired_at": None,
+        "models": {"severity": "ab"},
+    }
 
 
 def test_a_study_without_number_name_or_birth_date_has_no_prior(box: Settings, database: Database) -> None:
@@ -69,8 +76,8 @@ def test_a_reading_that_cannot_be_compared_is_passed_over(
 ) -> None:
     key = finished(box)
     put_finished_study(box, {"severity": {"brixia": 1}, **part}, patient_name="Example^Pat")
-    prior = prior_of(database)
-    assert prior is not None and prior["study_key"] == key
+    found = prior_of(database)
+    assert found is not None and found["study_key"] == key
 
 
 @pytest.mark.parametrize(
@@ -115,8 +122,8 @@ def test_a_study_without_a_severity_is_passed_over(box: Settings, database: Data
     key = finished(box)
     finished(box, None)
     finished(box, {"brixia": 18}, state=State.NO_RESULT)
-    prior = prior_of(database)
-    assert prior is not None and prior["study_key"] == key
+    found = prior_of(database)
+    assert found is not None and found["study_key"] == key
 
 
 def test_a_study_that_came_later_or_is_the_same_is_no_prior(box: Settings, database: Database) -> None:
@@ -133,8 +140,26 @@ def test_a_study_that_came_later_or_is_the_same_is_no_prior(box: Settings, datab
     assert prior_of(database, study_instance_uid="1.2.3") is None
 
 
+def test_a_study_that_came_later_and_was_taken_earlier_is_the_prior(box: Settings, database: Database) -> None:
+    put_ready_study(database, study_instance_uid="1.2.3", patient_name="Example^Pat", acquired_at=datetime(2026, 3, 5))
+    claimed = queue.claim(database)
+    assert claimed is not None and claimed.prior is None
+    older = finished(box, {"brixia": 3}, acquired_at=datetime(2026, 3, 4, 23, 59))
+    finished(box, {"brixia": 4}, acquired_at=datetime(2026, 3, 4))
+    finished(box, {"brixia": 5}, acquired_at=datetime(2026, 3, 6))
+    finished(box, {"brixia": 6})
+    found = prior(database, claimed.study_id)
+    assert found is not None and (found["study_key"], found["acquired_at"]) == (older, "2026-03-04T23:59:00")
+
+
+def test_where_one_study_tells_no_time_the_order_of_arrival_decides(box: Settings, database: Database) -> None:
+    key = finished(box, acquired_at=datetime(2030, 1, 1))
+    found = prior_of(database, acquired_at=None)
+    assert found is not None and found["study_key"] == key
+
+
 def test_the_newest_version_of_an_earlier_study_counts(box: Settings, database: Database) -> None:
     finished(box, {"brixia": 2}, study_instance_uid="1.2.3")
     finished(box, {"brixia": 7}, study_instance_uid="1.2.3")
-    prior = prior_of(database)
-    assert prior is not None and prior["brixia"] == 7
+    found = prior_of(database)
+    assert found is not None and found["brixia"] == 7

@@ -288,12 +288,13 @@ def looping_folder(folder: Path) -> Path:
 
 # Every file that must be refused, with the code of the refusal (edge.errors.UnreadableError).
 REFUSED: dict[str, tuple[Writer, str]] = {
-    "empty file": (empty_file, "not_dicom"),
+    "empty file": (empty_file, "empty_file"),
     "text": (text_file, "not_dicom"),
     "zip archive": (zip_file, "not_dicom"),
     "random bytes": (noise_file, "not_dicom"),
     "truncated image": (truncated, "truncated"),
     "no pixel data": (no_pixel_data, "no_pixel_data"),
+    "short pixel data": (short_pixel_data, "truncated"),
     "empty pixel data": (empty_pixel_data, "no_pixel_data"),
     "small image": (small_image, "image_too_small"),
     "colour PNG": (colour_png, "colour_image"),

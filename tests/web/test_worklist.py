@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pytest
 from flask.testing import FlaskClient
 
+from edge import clock
 from edge.config import Settings
 from edge.errors import UnreadableError
 from edge.store.database import connect
@@ -93,3 +95,14 @@ def test_the_whole_page_holds_the_rows_and_the_notice(box: Settings, client: Fla
 
     assert key in page
     assert "Research use, not a medical device" in page
+
+
+def test_a_time_of_a_doubtful_clock_is_marked(
+    box: Settings, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_finished_study(box, make_result("normal", normal=0.9))
+    assert "Time may be wrong" not in client.get("/").text
+    monkeypatch.setattr(clock, "is_trusted", lambda data_dir: False)
+    key = put_finished_study(box, make_result("normal", normal=0.9))
+    assert client.get("/").text.count("Time may be wrong") == 1
+    assert "may be wrong" in client.get(f"/study/{key}").text

@@ -90,6 +90,7 @@ def change(zones: Mapping[str, float], prior: Mapping[str, Any], limits: Mapping
     return {
         "study_key": prior["study_key"],
         "completed_at": prior["completed_at"],
+        "acquired_at": prior.get("acquired_at"),
         "zones": differences,
         "brixia": total,
         "verdict": verdict,

@@ -1,0 +1,183 @@
+"""An application entity that the box asks: one association with a limit on bytes and on time.
+
+A PACS is trusted to hold images, not to behave: it may be down, hang, answer without end, or
+not be what was meant. Whatever it does ends as a ``PeerError`` within a bounded time
+(PS3.8 section 9.1.5, PS3.7 annex C). What it says of its own failure is never passed on,
+since that may name a patient.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom import AE, build_context, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.status import code_to_category
+
+from edge.config import PacsSettings, Settings, WorklistSettings
+from edge.dicom.tls import client_context
+from edge.errors import PeerError
+
+_CONNECT_S = 5.0
+_ANSWER_S = 30.0
+_MAX_PDU_BYTES = 65536
+_ASSOCIATE_RJ = b"\x03"  # PS3.8 section 9.3.4
+_FIND_LIMITS_BYTES, _FIND_LIMITS_S, _MATCHES = 16 << 20, 60.0, 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one association may bring, and how long it may last."""
+
+    size_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What an association is for: the first context is the one that counts.
+
+    Attributes
+    ----------
+    store : answers C-STORE requests that come on it.
+    """
+
+    contexts: list[PresentationContext]
+    roles: Sequence[Any] = ()
+    store: Callable[[evt.Event], int] | None = None
+
+
+class Peer:
+    """One application entity that the box asks.
+
+    Parameters
+    ----------
+    address : the table of the settings that it stands in.
+    """
+
+    def __init__(self, settings: Settings, address: PacsSettings | WorklistSettings) -> None:
+        self._settings = settings
+        self._address = address
+        self.ae_title = address.ae_title
+        self.own_ae_title = settings.dicom.ae_title
+
+    def error(self, code: str, **values: object) -> PeerError:
+        """What went wrong with this peer, in words that name it."""
+        name = f"{self._address.ae_title} ({self._address.host}:{self._address.port})"
+        return PeerError(code, peer=name, ae_title=self.own_ae_title, **values)
+
+    def find(self, model: UID, query: Dataset) -> list[Dataset]:
+        """Every match of a C-FIND (PS3.4 section C.4.1).
+
+        Raises
+        ------
+        PeerError
+            ``too_much`` for more than a thousand matches: what is looked for may be among the rest.
+        """
+        offer = Offer(contexts=[build_context(model)])
+        found: list[Dataset] = []
+        with self.associated(offer, Limits(size_bytes=_FIND_LIMITS_BYTES, seconds=_FIND_LIMITS_S)) as association:
+            for status, match in association.send_c_find(query, model):
+                if self.is_pending(status) and match is not None:
+                    found.append(match)
+                if len(found) > _MATCHES:
+                    raise self.error("too_much")
+        return found
+
+    def is_pending(self, status: Dataset) -> bool:
+        """Whether more answers follow. A warning is no failure: it tells of images that did not come.
+
+        Raises
+        ------
+        PeerError
+            ``no_answer`` or ``peer_failed``.
+        """
+        if "Status" not in status:
+            raise self.error("no_answer")
+        category = code_to_category(status.Status)
+        if category not in {"Success", "Warning", "Pending"}:
+            raise self.error("peer_failed", status=f"0x{status.Status:04X}")
+        return bool(category == "Pending")
+
+    @contextmanager
+    def associated(self, offer: Offer, limits: Limits) -> Generator[Association, None, None]:
+        """An association, released at the end, and aborted where its bytes or its time are used up.
+
+        Raises
+        ------
+        PeerError
+            Where there is none, or the peer does not accept the first context.
+        SetupError, StorageError
+            Where there is no certificate for TLS.
+        """
+        guard = _Guard(limits.size_bytes)
+        association = self._open(offer, guard)
+        timer = threading.Timer(limits.seconds, guard.cut, [association])
+        timer.daemon = True
+        timer.start()
+        try:
+            if all(c.abstract_syntax != offer.contexts[0].abstract_syntax for c in association.accepted_contexts):
+                raise self.error("not_offered")
+            yield association
+            association.release()
+        except PeerError as error:
+            raise (self.error("too_much") if guard.has_cut and error.code == "no_answer" else error) from None
+        finally:
+            timer.cancel()
+            if association.is_established:
+                association.abort()
+
+    def _open(self, offer: Offer, guard: _Guard) -> Association:
+        entity = AE(ae_title=self.own_ae_title)
+        entity.connection_timeout = entity.acse_timeout = _CONNECT_S
+        entity.dimse_timeout = entity.network_timeout = _ANSWER_S
+        tls = (client_context(self._settings), "") if self._address.tls else None
+        handlers: list[Any] = [(evt.EVT_DATA_RECV, guard.count)]
+        handlers += [(evt.EVT_C_STORE, offer.store)] if offer.store else []
+        try:
+            association = entity.associate(
+                self._address.host,
+                self._address.port,
+                offer.contexts,
+                ae_title=self.ae_title,
+                max_pdu=_MAX_PDU_BYTES,
+                ext_neg=list(offer.roles),
+                tls_args=tls,
+                evt_handlers=handlers,
+            )
+        except OSError as error:  # a name that no server knows
+            raise self.error("unreachable") from error
+        if association.is_established:
+            return association
+        if association.is_rejected or guard.was_rejected:
+            raise self.error("refused")
+        raise self.error("not_offered" if association.rejected_contexts else "unreachable")
+
+
+class _Guard:
+    """Ends an association that brings more than it may, or lasts too long."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.has_cut = self.was_rejected = False
+        self._left = size_bytes
+
+    def count(self, event: evt.Event) -> None:
+        """Count what came; the library forgets a rejection where the peer closes the connection at once."""
+        self.was_rejected |= event.data[:1] == _ASSOCIATE_RJ
+        self._left -= len(event.data)
+        if self._left < 0:
+            self.cut(event.assoc)
+
+    def cut(self, association: Association) -> None:
+        """Abort without waiting, and wake whoever waits for the next answer."""
+        if not self.has_cut:
+            self.has_cut = True
+            association.abort(block=False)
+            association.dimse.msg_queue.put((None, None))

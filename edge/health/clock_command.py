@@ -1,0 +1,83 @@
+"""``chest-edge clock``: what the clock says, and setting it by hand or by the X-ray unit.
+
+The unit's time is proposed, never taken: its own clock may be the wrong one. Its difference is
+that between the time in an image's header and the time at which the box received the image.
+Rejected: a time service on the network; where there is one, the operating system asks it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from edge import clock
+from edge.config import Settings
+from edge.dicom.reader import Reader
+from edge.errors import SetupError, UnreadableError
+from edge.store.database import opened
+from edge.store.timekeeping import confirm, set_clock
+
+_ASKED = 20  # newest images whose headers are looked at
+
+
+def print_status(settings: Settings) -> int:
+    """Print the time and whether it can be right; 0 where it can."""
+    trusted, known = clock.is_trusted(settings.data_dir), clock.floor(settings.data_dir)
+    print(f"The clock says {_said(clock.utc())}.")
+    print(f"Last known time: {_said(known) if known else 'none'}.")
+    doubt = "It cannot be right. Set it; where it is right after all, set it to what it says."
+    print("The box trusts it." if trusted else doubt)
+    return int(not trusted)
+
+
+def set_by_hand(settings: Settings, words: str) -> int:
+    """Set the clock to a local time such as ``2026-11-24 17:00``, or confirm it where it says so already.
+
+    Raises
+    ------
+    SetupError
+        For words that are no time, and where this user may not.
+    """
+    try:
+        moment = datetime.fromisoformat(words).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise SetupError("bad_time", value=words) from error
+    if abs(moment - clock.utc()) < timedelta(minutes=1):
+        confirm(settings)  # needs no rights
+    else:
+        set_clock(settings, moment)
+    print(f"The clock says {_said(clock.utc())}.")
+    return 0
+
+
+def print_modality_time(settings: Settings) -> int:
+    """Print what the X-ray unit's clock says now, by its newest image, and how to take it over; 1 where none tells."""
+    difference = _difference(settings)
+    if difference is None:
+        print("No image on the box tells when it was taken. Take one and send it at once, then ask again.")
+        return 1
+    proposed = clock.utc() + difference
+    print(f"The clock of the box says {_said(clock.utc())}.")
+    print(f"By its newest image, that of the X-ray unit says {_said(proposed)}, {abs(difference)} ", end="")
+    print("later." if difference > timedelta() else "earlier. It includes the time that the image took to the box.")
+    print(f'If that is right: chest-edge clock set "{proposed.astimezone():%Y-%m-%d %H:%M:%S}"')
+    return 0
+
+
+def _difference(settings: Settings) -> timedelta | None:
+    with opened(settings.database) as database:
+        query = "SELECT path, received_at FROM instances WHERE state = 'parsed' ORDER BY id DESC LIMIT ?"
+        newest = database.execute(query, (_ASKED,)).fetchall()
+    with Reader() as reader:
+        for row in newest:
+            try:
+                acquired_at = reader.read_header(settings.incoming / row["path"]).acquired_at
+            except UnreadableError:
+                continue
+            if acquired_at is not None:
+                difference = acquired_at.astimezone() - datetime.fromisoformat(row["received_at"])
+                return timedelta(seconds=round(difference.total_seconds()))
+    return None
+
+
+def _said(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
