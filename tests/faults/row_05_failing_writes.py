@@ -1,7 +1,8 @@
 """Row 5: the Nth write or flush of the disk fails, for every N, while objects arrive.
 
-The object whose storing meets the failure is not acknowledged, unless the failure meets SQLite's
-copying of a log that is durable already; the power is then cut, and what was acknowledged must be there.
+The object whose storing meets the failure is not acknowledged. Two failures harm nothing and need no
+refusal: a write that the kernel splits comes back short and is repeated (write(2)), and SQLite copies a
+log that is durable already. So the power is cut in the end, and what was acknowledged must be there.
 """
 
 from __future__ import annotations
@@ -40,13 +41,18 @@ def _run(trial: Trial) -> Outcome:
             start_again(box, trial.folder)
             found += [fault for fault in faults(box, ledger) if fault.startswith("integrity")]
             found += reconciled(box, ledger)
-    found += [f"acknowledged: {place}" for place, status in hits if status == 0 and "/incoming/" in place]
+    found += [f"acknowledged: {place}" for place, status in hits if status == 0 and _is_final(place)]
     refused = sum(status != 0 for _, status in hits)
     figure = (
         f"{len(hits)} failures while {sum(ledger.statuses.values())} objects came: {refused} refused, "
-        f"{len(hits) - refused} after the commit; {len(found)} wrongly acknowledged, lost, torn or corrupt"
+        f"{len(hits) - refused} harmless; {len(found)} wrongly acknowledged, lost, torn or corrupt"
     )
     return Outcome(figure=figure, ok=not found and all(place for place, _ in hits))
+
+
+def _is_final(place: str) -> bool:
+    """Whether a failure leaves an object that must not be acknowledged, whatever follows."""
+    return place.startswith("fsync") and "/incoming" in place
 
 
 def _hit(disk: Disk, box: Settings, ledger: Ledger, chance: random.Random, number: int) -> tuple[str, int | None]:

@@ -23,7 +23,7 @@ from tests.support.box import box_settings, echoscu, eventually, served
 from tests.support.ledger import Ledger, associate, faults, small_image, store
 
 _EXPECTED = re.compile(
-    r"incoming/[0-9a-f]{32}\.dcm|results/[0-9a-f]{32}/\d+/\w+\.(jpg|png)|run/[\w./-]+|chest-edge\.sqlite(-wal|-shm)?"
+    r"incoming/[0-9a-f]{32}\.dcm|results/[0-9a-f]{32}/\d+/\w+\.(jpg|png)|run/[\w./-]+|chest-edge\.sqlite(-wal|-shm)?|clock"
     r"|(audit|certificates|ca|tls)/[\w./-]+"
 )
 _FORMS = (
@@ -54,11 +54,12 @@ _FORMS = (
     "{word}" * 40,
     "",
 )
+_PATIENCE_S = 900  # each of them is read
 _KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "PatientID", "AccessionNumber", "PatientName", "StudyID")
 
 
 def _run(trial: Trial) -> Outcome:
-    count, chance, ledger = trial.count(40, 1000), trial.random(), Ledger()
+    count, chance, ledger = trial.count(26, 1000), trial.random(), Ledger()
     word = f"canary{chance.getrandbits(32):08x}"
     settings = box_settings(trial.folder / "var")
     with served(settings) as box, catch_warnings():
@@ -73,7 +74,9 @@ def _run(trial: Trial) -> Outcome:
             if number % 50 == 49:
                 association.release()
         association.release()
-        eventually(lambda: not any(row.state.value in {"received", "ready", "running"} for row in box.rows()))
+        eventually(
+            lambda: not any(row.state.value in {"received", "ready", "running"} for row in box.rows()), _PATIENCE_S
+        )
         alive = echoscu(box.receiver_port) == 0
     strange = [str(path) for path in _everything(settings.data_dir) if not _EXPECTED.fullmatch(str(path))]
     escaped = [path for path in _within_reach(trial.folder) if word in path.name]

@@ -11,6 +11,8 @@ from tests.faults.row import Row, Skipped, Trial
 from tests.faults.torture import ROWS
 
 
+# The library that sends leaves sockets open whose other side was killed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"row {row.number}")
 def test_the_goal_is_reached(row: Row, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seed = secrets.randbelow(1 << 32)
