@@ -206,5 +206,3 @@ def scripted(
         yield int(server.server_address[1])
     finally:
         server.shutdown()
-
-
