@@ -31,7 +31,7 @@ def run(settings: Settings) -> int:
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # sent where a program opens a file on which a lease was just taken
-    speaker, listener = Speaker(settings.run_dir, "intake"), Listener(settings.run_dir, ["web"])
+    speaker, listener = Speaker(settings.run_dir, "intake"), Listener(settings.run_dir, "intake")
     spool, database = Spool(settings, speaker.wake), connect(settings.database)
     ways = _ways(settings, spool, database)
     while not stopped.is_set():

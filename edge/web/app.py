@@ -55,7 +55,7 @@ def create_app(
     guard.install(app)
     languages.install(app, settings.web.language)
     live = live or Live(settings.run_dir, streams(settings))
-    app.register_blueprint(Pages(settings, live).blueprint())
+    app.register_blueprint(Pages(settings, live, wake).blueprint())
     app.register_blueprint(StickPages(settings, live, wake).blueprint())
     app.register_blueprint(Stow(settings, wake).blueprint())
     app.config["PROPAGATE_EXCEPTIONS"] = False

@@ -18,6 +18,7 @@ from flask_babel import Babel, get_locale, gettext
 from werkzeug.wrappers import Response
 
 from edge.errors import SetupError
+from edge.web import wording
 
 LANGUAGES: Mapping[str, str] = MappingProxyType({"en": "English", "fr": "Français"})
 COOKIE = "language"
@@ -89,10 +90,15 @@ def say(remark: Mapping[str, Any]) -> str:
     if not message:
         return str(remark.get("text", ""))
     try:
-        return str(gettext(message) % values)
+        return str(gettext(message) % {name: _in_words(name, value) for name, value in values.items()})
     except (KeyError, TypeError, ValueError):
         # A result of another software version may lack a value; its English text is complete.
         return str(remark.get("text", message))
+
+
+def _in_words(name: str, value: Any) -> Any:
+    """The name of a step as the page calls it; any other value as it is."""
+    return gettext(wording.STEPS[value]) if name == "stage" and value in wording.STEPS else value
 
 
 def advice(remark: Mapping[str, Any]) -> str:

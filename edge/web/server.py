@@ -16,7 +16,7 @@ from flask import Flask
 from waitress.server import BaseWSGIServer, create_server
 
 from edge import log
-from edge.bus import SharedSpeaker
+from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
 from edge.errors import SetupError
 from edge.store.files import write_durably
@@ -40,7 +40,7 @@ def run(settings: Settings) -> int:
     """
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     listening = _listening(settings.web.port)
-    live, speaker = Live(settings.run_dir, streams(settings)), SharedSpeaker(settings.run_dir, "web")
+    live, speaker = Live(settings.run_dir, streams(settings)), Speaker(settings.run_dir, "web")
     app = create_app(settings, live, speaker.wake)
     server = _server(app, listening, settings.web.threads)
     bodies.limit(server, settings.data_dir, settings.run_dir)

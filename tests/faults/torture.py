@@ -19,6 +19,10 @@ from tests.faults import (
     row_09_many_senders,
     row_10_hostile_sockets,
     row_11_soak,
+    row_12_clock,
+    row_18_hanging_stage,
+    row_20_out_of_memory,
+    row_21_canary,
     row_26_strangers,
 )
 from tests.faults.row import Outcome, Row, Trial
@@ -28,6 +32,10 @@ ROWS: tuple[Row, ...] = (
     row_09_many_senders.ROW,
     row_10_hostile_sockets.ROW,
     row_11_soak.ROW,
+    row_12_clock.ROW,
+    row_18_hanging_stage.ROW,
+    row_20_out_of_memory.ROW,
+    row_21_canary.ROW,
     row_26_strangers.ROW,
 )
 

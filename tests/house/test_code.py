@@ -23,11 +23,12 @@ else:
 PRINTING = {
     "edge/__main__.py",
     "edge/audit/command.py",
+    "edge/health/backup_command.py",
     "edge/health/clock_command.py",
     "edge/health/doctor.py",
     "edge/pipeline/analyze.py",
 }
-EDGE_LINES = 14_000
+EDGE_LINES = 17_000
 # Where the name to import is not the name to install.
 DISTRIBUTIONS = {
     "PIL": "pillow",
