@@ -37,9 +37,10 @@ def run(trial: Trial) -> Outcome:
     sent = trial.count(20, 300)
     contents = {_data_set(content) for content in malformed.broken(trial.random(), seeds[1:3], sent)}
     survived, settled = _whole_way(trial.folder / "box", sorted(contents))
+    receiver = f"the receiver, which {'lived' if survived else 'died'}"
     figure = (
-        f"{bulk} files: {watched.told()}; {len(contents)} others through the receiver, which {'lived' if survived else 'died'}:"
-        f" {settled} on the page with an image or a reason"
+        f"{bulk} files: {watched.told()};"
+        f" {len(contents)} others through {receiver}: {settled} on the page with an image or a reason"
     )
     within = watched.peak_bytes <= MEMORY_BYTES and (not trial.is_long or watched.slowest_s <= FILE_S + 1)
     return Outcome(figure=figure, ok=within and survived and settled == len(contents) and not watched.escapes)
