@@ -15,7 +15,9 @@ import tempfile
 from pathlib import Path
 
 from tests.faults import (
+    row_06_malformed,
     row_07_malformed_pdus,
+    row_08_bombs,
     row_09_many_senders,
     row_10_hostile_sockets,
     row_11_soak,
@@ -28,7 +30,9 @@ from tests.faults import (
 from tests.faults.row import Outcome, Row, Trial
 
 ROWS: tuple[Row, ...] = (
+    row_06_malformed.ROW,
     row_07_malformed_pdus.ROW,
+    row_08_bombs.ROW,
     row_09_many_senders.ROW,
     row_10_hostile_sockets.ROW,
     row_11_soak.ROW,
