@@ -29,7 +29,6 @@ from edge.pipeline.pictures import write_pictures
 from edge.pipeline.reading import Known, SourceImage, load_engines, read_study
 from edge.pipeline.schema import to_json
 from edge.pipeline.step_budget import DECODING, OUT_OF_MEMORY, STORING, Budget, fault
-from edge.store import completeness, instances, queue
 from edge.store import completeness, instances, quarantine, queue
 from edge.store.database import connect
 from edge.types import StudyResult
