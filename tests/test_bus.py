@@ -83,19 +83,21 @@ def test_of_many_words_a_listener_hears_the_last(run_dir: Path) -> None:
 def test_a_listener_that_stands_still_holds_no_speaker_up_and_costs_no_memory(run_dir: Path) -> None:
     speaker = Speaker(run_dir, "receiver")
     with subprocess.Popen([sys.executable, "-c", LISTENING, str(run_dir)], stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
+        try:
+            assert other.stdout is not None
 
-        def is_heard() -> bool:
-            speaker.wake(1)
-            return bool(select.select([other.stdout], [], [], 0.05)[0])
+            def is_heard() -> bool:
+                speaker.wake(1)
+                return bool(select.select([other.stdout], [], [], 0.05)[0])
 
-        eventually(is_heard)
-        other.send_signal(signal.SIGSTOP)
-        before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for number in range(WORDS):
-            speaker.wake(number)
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 16_000, "the words were kept"
-        other.kill()
+            eventually(is_heard)
+            other.send_signal(signal.SIGSTOP)
+            before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            for number in range(WORDS):
+                speaker.wake(number)
+            assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 16_000, "the words were kept"
+        finally:
+            other.kill()
     speaker.wake(1)
     speaker.close()
 
