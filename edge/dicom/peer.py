@@ -176,8 +176,8 @@ class _Guard:
             self.cut(event.assoc)
 
     def cut(self, association: Association) -> None:
-        """Abort without waiting, and wake whoever waits for the next answer."""
+        """Wake whoever waits for the next answer, and abort without waiting."""
         if not self.has_cut:
             self.has_cut = True
+            association.dimse.msg_queue.put((None, None))  # first: an aborted association takes it itself
             association.abort(block=False)
-            association.dimse.msg_queue.put((None, None))
