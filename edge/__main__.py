@@ -22,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EdgeError as error:
         print(f"chest-edge: {error.text % error.values}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("chest-edge: There is not enough memory on this machine.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130  # as a shell tells of a command that Ctrl-C ended
     except BrokenPipeError:  # whoever read the output, such as head, has seen enough

@@ -2,46 +2,61 @@
 
 A message says "look at id N" and nothing else; the truth is in SQLite. A message that
 is lost, because nobody listened yet or the other side was restarting, costs latency and
-never data: every listener also looks by itself at each timeout.
+never data: every listener also looks by itself at each timeout. A listener that is slow or
+dead never holds a speaker up: what it does not take is dropped (zmq_socket(7), ZMQ_PUB), and
+of many words it hears the last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
 from pathlib import Path
 
 import zmq
 
 from edge.errors import SetupError
 
+SPEAKERS = ("receiver", "worker", "web", "intake", "fetch", "housekeeping")
+"""Processes that speak; one that does not run is not heard."""
+_QUEUED = 100
 _MAX_PATH = 100  # sockaddr_un holds 108 bytes
 
 
 class Speaker:
-    """Publishes wake-ups of one process. Not to be shared between threads."""
+    """Publishes wake-ups of one process; may be used by several threads."""
 
     def __init__(self, run_dir: Path, name: str) -> None:
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
         self._socket.setsockopt(zmq.LINGER, 100)
+        self._socket.setsockopt(zmq.SNDHWM, _QUEUED)
+        self._lock = threading.Lock()
         self._socket.bind(address(run_dir, name))
 
     def wake(self, number: int) -> None:
-        """Tell every listener to look at this id."""
-        self._socket.send(str(number).encode())
+        """Tell every listener to look at this id; never waits for one."""
+        with self._lock:
+            self._socket.send(str(number).encode(), zmq.NOBLOCK)
 
     def close(self) -> None:
         """Stop speaking."""
-        self._socket.close()
+        with self._lock:
+            self._socket.close()
 
 
 class Listener:
-    """Waits for wake-ups of other processes. Not to be shared between threads."""
+    """Waits for wake-ups of all other processes. Not to be shared between threads.
 
-    def __init__(self, run_dir: Path, names: Sequence[str]) -> None:
+    Parameters
+    ----------
+    own_name : the process that listens, which needs not hear itself.
+    """
+
+    def __init__(self, run_dir: Path, own_name: str) -> None:
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.CONFLATE, 1)
         self._socket.subscribe(b"")
-        for name in names:
+        for name in set(SPEAKERS) - {own_name}:
             self._socket.connect(address(run_dir, name))
 
     def wait(self, timeout_s: float) -> int | None:

@@ -75,6 +75,7 @@ class SourceError(EdgeError):
         "unopenable": N_("The file could not be opened. Check its permissions."),
         "too_large": N_("The file is larger than the box takes."),
         "changed": N_("The file changed while it was read."),
+        "other_kind": N_("The box reads chest radiographs; this object is of another kind."),
     }
 
 
@@ -129,6 +130,9 @@ class ReadingError(EdgeError):
         "reading_crashed": N_("Reading this study stopped the box twice, so it was set aside. Have a person read it."),
         "reading_outages": N_(
             "The box went down %(count)s times while it read this study, so it was set aside. Have a person read it."
+        ),
+        "out_of_memory": N_(
+            "Reading this study needed more memory than the box has, twice, so it was set aside. Have a person read it."
         ),
         "stage_timeout": N_(
             "A step of the reading (%(stage)s) did not end in time, twice, so the study was set aside."

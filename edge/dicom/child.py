@@ -2,9 +2,9 @@
 
 Reads one request a line on standard input, ``{"path", "pixels"}``, writes the pixels to
 the file named there (none where only the header is asked for) and one reply a line to
-standard output. A file that needs more than the process may use ends the request, or the
-process; the parent starts another. Codecs that print, and crash dumps that hold images,
-find nowhere to write to.
+standard output. With the key ``directory``, the file is read as a DICOMDIR. A file that needs
+more than the process may use ends the request, or the process; the parent starts another.
+Codecs that print, and crash dumps that hold images, find nowhere to write to.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         _limit_time(float(sys.argv[2]))
-        _send(replies, answer(Path(request["path"]), Path(request["pixels"]) if request["pixels"] else None))
+        pixels = Path(request["pixels"]) if request["pixels"] else None
+        _send(replies, answer(Path(request["path"]), pixels, "directory" in request))
 
 
 def _private_output() -> TextIO:
@@ -75,11 +76,12 @@ def _limit_time(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, resource.RLIM_INFINITY))
 
 
-def _answerer() -> Callable[[Path, Path | None], dict[str, Any]]:
+def _answerer() -> Callable[[Path, Path | None, bool], dict[str, Any]]:
     # Imported under the limits, so that the start is the only time they are loaded.
     from PIL import Image
     from pydicom import config
 
+    from edge.dicom.directory import list_directory
     from edge.dicom.image import UnreadableImageError, header_to_json, radiograph_to_json
     from edge.dicom.parse import parse, parse_header
 
@@ -93,9 +95,9 @@ def _answerer() -> Callable[[Path, Path | None], dict[str, Any]]:
         _save(pixels, bands)
         return {"header": header_to_json(image), "radiograph": radiograph_to_json(image)}
 
-    def answer(path: Path, pixels: Path | None) -> dict[str, Any]:
+    def answer(path: Path, pixels: Path | None, is_directory: bool) -> dict[str, Any]:
         try:
-            return found(path, pixels)
+            return list_directory(path) if is_directory else found(path, pixels)
         except UnreadableError as error:
             header = error.header if isinstance(error, UnreadableImageError) else None
             return {"error": error.code, "values": error.values, "header": header_to_json(header) if header else None}

@@ -13,6 +13,7 @@ from edge import log
 from edge.config import Settings
 from edge.dicom.receive import own_address
 from edge.dicom.send import send
+from edge.dicom.tls import own_context
 from edge.errors import SetupError
 
 _NAMES = ("RG1_UNCR.dcm", "RG3_UNCR.dcm")
@@ -37,7 +38,7 @@ def example_files() -> list[Path]:
 def run(settings: Settings) -> int:
     """Send both files to the box, and return 0 where both were accepted."""
     host, port = own_address(settings)
-    statuses = send(example_files(), host, port, settings.dicom.ae_title)
+    statuses = send(example_files(), host, port, settings.dicom.ae_title, own_context(settings))
     accepted = statuses.count(0)
     log.event("examples_sent", count=accepted)
     return 0 if accepted == len(_NAMES) else 1

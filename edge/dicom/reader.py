@@ -90,6 +90,21 @@ class Reader:
         reply = self._ask({"path": str(path.absolute()), "pixels": ""})
         return _header(reply)
 
+    def read_directory(self, path: Path) -> tuple[int, list[tuple[str, ...]]]:
+        """Read a DICOMDIR: how many studies it names, and where it says that their images lie; nothing is checked.
+
+        Raises
+        ------
+        UnreadableError
+            With the reason.
+        SetupError
+            Where the parsing process does not start; the file is not at fault.
+        """
+        reply = self._ask({"path": str(path.absolute()), "pixels": "", "directory": ""})
+        if "error" in reply:
+            raise UnreadableError(reply["error"])
+        return int(reply["studies"]), [tuple(names) for names in reply["files"]]
+
     def read(self, path: Path) -> ParsedImage:
         """Read one file.
 

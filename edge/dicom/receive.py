@@ -9,8 +9,6 @@ arrival, which makes a bad file the receiver's problem.
 from __future__ import annotations
 
 import signal
-import socketserver
-import sys
 import threading
 from typing import Any
 
@@ -31,12 +29,12 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, evt
 from pynetdicom.dsutils import encode_file_meta
-from pynetdicom.transport import ThreadedAssociationServer
 
 from edge import clock, log
 from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
 from edge.dicom.deliveries import Deliveries
+from edge.dicom.lobby import Server
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import EdgeError, SetupError, StorageError
 from edge.store.database import opened
@@ -65,6 +63,7 @@ _DIMSE_TIMEOUT_S = 30
 _NETWORK_TIMEOUT_S = 30
 _MAX_PDU_BYTES = 65536
 _SWEEP_S = 1.0
+_UNLIMITED = 1 << 30
 
 
 class Store:
@@ -91,26 +90,6 @@ class Store:
         return _SUCCESS
 
 
-class Server(ThreadedAssociationServer):
-    """The listening socket. Who may connect, and how often, will be decided in ``verify_request``."""
-
-    request_queue_size = 128
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Log a connection that failed by type and place; the library would print what the sender wrote."""
-        error = sys.exc_info()[1]
-        if error is not None:
-            log.event("connection_failed", error_type=type(error).__name__, where=log.where(error))
-
-    def shutdown(self) -> None:
-        """Stop listening and abort what is open: nothing of it was acknowledged."""
-        socketserver.BaseServer.shutdown(self)
-        self.server_close()
-        for association in self.active_associations:
-            association.abort()
-
-
 def application_entity(settings: Settings) -> AE:
     """What the box offers to associations.
 
@@ -126,7 +105,7 @@ def application_entity(settings: Settings) -> AE:
         raise SetupError(
             "bad_setting", name="dicom.ae_title", expected=expected, value=settings.dicom.ae_title
         ) from error
-    entity.maximum_associations = settings.dicom.max_associations
+    entity.maximum_associations = _UNLIMITED  # the lobby counts, and counts none twice that is on its way out
     entity.maximum_pdu_size = _MAX_PDU_BYTES
     entity.acse_timeout = _ACSE_TIMEOUT_S
     entity.dimse_timeout = _DIMSE_TIMEOUT_S
@@ -153,18 +132,20 @@ def run(settings: Settings) -> int:
     _reconcile(settings)
     speaker = Speaker(settings.run_dir, "receiver")
     spool = Spool(settings, speaker.wake)
-    address = (settings.dicom.host, settings.dicom.port)
     store = Store(spool)
     handlers: list[Any] = [
         (evt.EVT_C_STORE, store.handle),
         (evt.EVT_RELEASED, store.deliveries.released),
         (evt.EVT_ABORTED, store.deliveries.aborted),
     ]
-    server = application_entity(settings).make_server(address, evt_handlers=handlers, server_class=Server)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+    server = Server(settings, application_entity(settings), handlers)
+    threading.excepthook = server.refusals.thread_failed
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     _announce(settings, server.server_address[1])
     while not stopped.wait(_SWEEP_S):
+        if not thread.is_alive():  # a deaf receiver is worse than one that is started again
+            return 1
         store.deliveries.sweep()
     server.shutdown()
     spool.close()

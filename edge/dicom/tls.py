@@ -1,7 +1,7 @@
 """TLS with modalities and the PACS: 1.2 or newer, both sides with a certificate (PS3.15 annex B.9, BCP 195).
 
-A context is made for each connection, in a few milliseconds: a certificate that was revoked or
-renewed a moment ago counts at once, and there is nothing to reload. The name in a certificate
+A context is made in a millisecond, so it is never kept for long: a certificate that was revoked
+or renewed a second ago counts, and there is nothing to reload. The name in a certificate
 is not compared with the host: PACS are configured by address, and what is trusted here is a
 short list that was put together by hand. Rejected: the authorities of the operating system.
 """
@@ -39,6 +39,11 @@ def client_context(settings: Settings) -> ssl.SSLContext:
         As ``certificates.opened``.
     """
     return _context(settings, ssl.PROTOCOL_TLS_CLIENT)
+
+
+def own_context(settings: Settings) -> ssl.SSLContext | None:
+    """How the box speaks with its own receiver: None where that takes no TLS."""
+    return client_context(settings) if settings.dicom.tls else None
 
 
 def _context(settings: Settings, protocol: int) -> ssl.SSLContext:

@@ -51,6 +51,8 @@ class OrtEngine:
         try:
             (output,) = self._session.run(None, {self._input: normalised.astype(np.float32)})
         except Exception as error:  # as above
+            if "alloc" in str(error):  # std::bad_alloc, "Failed to allocate memory": no fault of the model
+                raise MemoryError from error
             raise ModelError("model_broken", model=self._card.name) from error
         return np.asarray(output, np.float32)
 

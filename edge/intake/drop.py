@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from edge import clock, log
@@ -38,10 +39,10 @@ class Drop:
         self._resume_at = clock.monotonic()
         self._is_missing = False
 
-    def step(self) -> None:
-        """Look at the folder once, and take what is ready as one delivery."""
+    def step(self) -> bool:
+        """Look at the folder once, and take what is ready as one delivery; False: there is time to wait for more."""
         if clock.monotonic() < self._resume_at:
-            return
+            return False
         try:
             with Tree(self._folder) as tree:
                 self._take(tree, list(self._ready(tree)))
@@ -51,6 +52,7 @@ class Drop:
             if not self._is_missing:
                 log.event("drop_folder_unreadable", error_type=type(error).__name__)
             self._is_missing = True
+        return False
 
     def _ready(self, tree: Tree) -> Iterator[tuple[Parts, Stamp]]:
         now = clock.monotonic()
@@ -66,19 +68,20 @@ class Drop:
                 yield parts, stamp
 
     def _take(self, tree: Tree, ready: list[tuple[Parts, Stamp]]) -> None:
+        if not ready:
+            return
         counts: Counter[str] = Counter()
-        for parts, stamp in ready:
-            try:
-                outcome = self._take_one(tree, parts, stamp)
-            except StorageError as error:
-                self._resume_at = clock.monotonic() + _FULL_S
-                log.event("drop_waits", code=error.code, count=len(ready) - counts.total())
-                break
-            counts[outcome] += 1
+        try:
+            with self._spool.together() as number:
+                for parts, stamp in ready:
+                    counts[self._take_one(tree, parts, stamp, number)] += 1
+        except StorageError as error:
+            self._resume_at = clock.monotonic() + _FULL_S
+            log.event("drop_waits", code=error.code, count=len(ready) - counts.total())
         for outcome, count in counts.items():
             log.event("dropped", code=outcome, count=count)
 
-    def _take_one(self, tree: Tree, parts: Parts, stamp: Stamp) -> str:
+    def _take_one(self, tree: Tree, parts: Parts, stamp: Stamp, number: int) -> str:
         """Take one file; what became of it in one word."""
         try:
             with tree.open(parts) as file:
@@ -86,7 +89,7 @@ class Drop:
                     self._seen.pop(parts, None)
                     return "waiting"
                 whole = take_apart(file.pieces())
-                self._spool.keep(whole.file_meta, whole.content, whole.delivery)
+                self._spool.keep(whole.file_meta, whole.content, replace(whole.delivery, association_id=number))
                 is_removed = tree.remove(parts, stamp)
         except (SourceError, UnreadableError) as error:
             self._left[parts] = stamp

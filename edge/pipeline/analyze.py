@@ -2,7 +2,7 @@
 
 DICOM files of one study are read together; a picture is a study of its own. Headers are
 read first and pixels study by study, so that a folder of thousands needs the memory of a
-few images.
+few images. A step has no budget here: whoever waits ends the command when it takes too long.
 """
 
 from __future__ import annotations

@@ -188,7 +188,7 @@ def run(settings: Settings) -> int:
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     database = connect(settings.database)
-    speaker, listener = Speaker(settings.run_dir, "fetch"), Listener(settings.run_dir, ["worker"])
+    speaker, listener = Speaker(settings.run_dir, "fetch"), Listener(settings.run_dir, "fetch")
     spool = Spool(settings, speaker.wake)
     pulls.recover(database)
     fetcher = Fetcher(settings, database, spool, speaker.wake)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from edge.stages.radiograph.classification import REFERRALS
 from edge.stages.stage import Case, Stage, first_case
 from edge.types import N_, Decision, Remark, Severity, StageResult, StageStatus, State, StudyResult
 
-__all__ = ["Engines", "SourceImage", "load_engines", "read_study"]
+__all__ = ["Engines", "Known", "SourceImage", "load_engines", "read_study"]
 
 NO_DICOM_HEADER = Remark(
     code="no_dicom_header",
@@ -75,14 +75,20 @@ class _Found:
     errors: tuple[UnreadableError, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the box knows of the patient beside the images."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the box knows of the patient beside the images.
 
-    stated_age_years: float | None
-    prior: Mapping[str, Any] | None
+    Attributes
+    ----------
+    stated_age_years : the age that a person stated; that of a header goes before it.
+    prior : what ``Case.prior`` describes, for the severity of the change.
+    """
 
-    def comparable(self, engines: Engines) -> _Known:
+    stated_age_years: float | None = None
+    prior: Mapping[str, Any] | None = None
+
+    def comparable(self, engines: Engines) -> Known:
         """The same, with the prior only where it was read by the very models that read now."""
         models = (self.prior or {}).get("models", {})
         return (
@@ -132,9 +138,8 @@ def read_study(
     images: Iterable[SourceImage],
     engines: Engines,
     study_key: str,
-    *,
-    stated_age_years: float | None = None,
-    prior: Mapping[str, Any] | None = None,
+    known: Known = Known(),  # noqa: B008 (frozen)
+    begin: Callable[[str], None] = lambda step: None,
 ) -> StudyResult:
     """Read the newest frontal radiograph of a study.
 
@@ -143,14 +148,17 @@ def read_study(
     images : every image of the study, in any order; at least one. They are taken one by one, so
         that a series of a thousand slices needs the memory of a few.
     study_key : the box's own key of the study.
-    stated_age_years : the age that a person stated; that of a header goes before it.
-    prior : what ``Case.prior`` describes, for the severity of the change.
+    begin : told the name of each step before it is taken.
+
+    Raises
+    ------
+    MemoryError
+        Where a step found none.
     """
     found = _sorted_out(images)
     if not found.newest:
         return _unreadable(found.sources, found.errors[0], study_key)
-    known = _Known(stated_age_years, prior).comparable(engines)
-    reading = _first_accepted(found.newest, engines, known)
+    reading = _first_accepted(found.newest, engines, known.comparable(engines), begin)
     stages = reading.stages
     return StudyResult(
         study_key=study_key,
@@ -185,11 +193,13 @@ def _age_order(image: ParsedImage) -> tuple[datetime, int]:
     return image.acquired_at or datetime.min, image.instance_number or 0  # noqa: DTZ901 (DICOM times have no zone)
 
 
-def _first_accepted(images: list[tuple[str, ParsedImage]], engines: Engines, known: _Known) -> _Reading:
+def _first_accepted(
+    images: list[tuple[str, ParsedImage]], engines: Engines, known: Known, begin: Callable[[str], None]
+) -> _Reading:
     """The reading of the first image that the gate lets pass, else that of the newest one."""
     refused: _Reading | None = None
     for source, image in images:
-        case, stages = run(known.case(image), engines)
+        case, stages = run(known.case(image), engines, begin=begin)
         reading = _Reading(source, image, case, tuple(stages))
         if not any(remark.severity is Severity.STOP for remark in stages[0].remarks):
             return reading

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+
+import cv2
 
 from edge import clock, log
 from edge.engines.engine import Engine
@@ -40,18 +42,33 @@ class _Step:
     result: StageResult
 
 
-def run(case: Case, engines: Engines, stages: tuple[Stage, ...] = RADIOGRAPH_STAGES) -> tuple[Case, list[StageResult]]:
+def run(
+    case: Case,
+    engines: Engines,
+    stages: tuple[Stage, ...] = RADIOGRAPH_STAGES,
+    begin: Callable[[str], None] = lambda step: None,
+) -> tuple[Case, list[StageResult]]:
     """Run stages one after the other.
 
     After a remark that stops the reading, or where the first stage (the gate) failed, the
     others are skipped: nothing may be claimed of an image that was not accepted.
 
+    Parameters
+    ----------
+    begin : told the name of each stage before it runs.
+
     Returns
     -------
     The case as the last stage left it, and one result a stage.
+
+    Raises
+    ------
+    MemoryError
+        Where a stage found none: the process is in no state for the others.
     """
     results: list[StageResult] = []
     for stage in stages:
+        begin(stage.name)
         step = _skipped(case, stage) if _is_stopped(results) else _timed(case, stage, engines[stage.model])
         case = step.case
         results.append(step.result)
@@ -74,9 +91,13 @@ def _timed(case: Case, stage: Stage, engine: Engine | ModelError) -> _Step:
             raise engine
         outcome = stage.read(case, engine)
         status = StageStatus.OK
+    except MemoryError:
+        raise
     except EdgeError as error:
         outcome, status = Outcome(case=case, remarks=(_warning(error),)), StageStatus.FAILED
     except Exception as error:  # whatever a stage meets, the others still run
+        if isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
         log.event("stage_failed", stage=stage.name, error_type=type(error).__name__, where=log.where(error))
         outcome, status = Outcome(case=case, remarks=(_warning(ReadingError("stage_failed")),)), StageStatus.FAILED
     return _Step(outcome.case, _result(stage, status, clock.monotonic() - started, outcome, engine))

@@ -25,9 +25,12 @@ from pathlib import Path
 from edge import bus, clock, config, log
 from edge.config import LOOPBACK, Settings
 from edge.dicom.demo import example_files
+from edge.dicom.guard import Rules
 from edge.dicom.receive import application_entity, own_address
 from edge.dicom.send import echo
+from edge.dicom.tls import own_context
 from edge.errors import SetupError
+from edge.pipeline.step_budget import OUT_OF_MEMORY, TIMED_OUT
 from edge.store.files import make_folders
 from edge.store.journal import Action, note_alone
 from edge.store.recovery import prepare
@@ -64,6 +67,7 @@ def serve(settings: Settings, *, demo: bool, ready: Callable[[str], None]) -> in
     with locked(settings):
         settings = _with_ports(settings)
         prepare(settings)
+        own_context(settings)  # where TLS is asked for and cannot be, the person who starts the box has to know
         note_alone(settings.database, Action.BOX_STARTED)
         _supervise(settings, demo, ready, stopped)
     return 0
@@ -94,13 +98,17 @@ def _supervise(settings: Settings, demo: bool, ready: Callable[[str], None], sto
 
 
 class Kept:
-    """One process that is started again whenever it ends, after a delay that doubles."""
+    """One process that is started again whenever it ends, after a delay that doubles.
+
+    A worker that a study ended does not wait longer each time: the study is set aside after two.
+    """
 
     def __init__(self, name: str, settings: Path) -> None:
         self.running: subprocess.Popen[bytes] | None = None
         self._name = name
         self._settings = settings
         self._delay_s = _FIRST_DELAY_S
+        self._last_exit = 0
         self._changed_at = clock.monotonic()
         self._due_at = self._changed_at
 
@@ -116,7 +124,7 @@ class Kept:
     def _start(self, now: float) -> None:
         self._changed_at = now
         try:
-            self.running = start(self._name, self._settings)
+            self.running = start(self._name, self._settings, self._last_exit)
         except OSError:  # no memory or no process left; the others must not fall with it
             self._ended(None, lived_s=0.0)
 
@@ -125,15 +133,22 @@ class Kept:
             self._delay_s = _FIRST_DELAY_S
         log.event("process_ended", process=self._name, exit_code=exit_code, seconds=self._delay_s)
         self.running = None
+        self._last_exit = exit_code or 0
         self._due_at = clock.monotonic() + self._delay_s
-        self._delay_s = min(2 * self._delay_s, _LONGEST_DELAY_S)
+        if exit_code not in (TIMED_OUT, OUT_OF_MEMORY):
+            self._delay_s = min(2 * self._delay_s, _LONGEST_DELAY_S)
 
 
-def start(name: str, settings: Path) -> subprocess.Popen[bytes]:
-    """Start one of the box's processes; what it prints goes to standard error."""
+def start(name: str, settings: Path, last_exit: int = 0) -> subprocess.Popen[bytes]:
+    """Start one of the box's processes; what it prints goes to standard error.
+
+    Parameters
+    ----------
+    last_exit : the exit code with which the process of this name ended before, 0 where there was none.
+    """
     # -I: neither the current directory nor the environment may bring modules in. A session of
     # its own: Ctrl-C reaches the supervisor only, which then ends them in order.
-    command = [sys.executable, "-I", "-m", "edge.process", name, str(settings), str(os.getpid())]
+    command = [sys.executable, "-I", "-m", "edge.process", name, str(settings), str(os.getpid()), str(last_exit)]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2, start_new_session=True)  # noqa: S603
     log.event("process_started", process=name, pid=process.pid)
     return process
@@ -154,6 +169,7 @@ def _end(processes: list[subprocess.Popen[bytes] | None]) -> None:
 
 def _check(settings: Settings) -> None:
     application_entity(settings)
+    Rules(settings)
     if settings.web.port == settings.dicom.port != 0:
         raise SetupError("bad_setting", name="web.port", expected="another than dicom.port", value=settings.web.port)
     for name in names(settings):
@@ -211,7 +227,9 @@ def _free_port(bound: ExitStack, host: str, port: int) -> int:
 def _answers(settings: Settings) -> bool:
     if not all((settings.run_dir / f"{name}.port").exists() for name in ("receiver", "web")):
         return False
-    return _page_answers(settings.web.port) and echo(*own_address(settings), settings.dicom.ae_title)
+    return _page_answers(settings.web.port) and echo(
+        *own_address(settings), settings.dicom.ae_title, own_context(settings)
+    )
 
 
 def _page_answers(port: int) -> bool:

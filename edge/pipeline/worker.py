@@ -1,8 +1,9 @@
 """The worker: parses what was received, reads what is ready, stores what was found.
 
-The database says what to do; a wake-up only saves the wait. Nothing that a study does
-ends the worker: an error sets the study aside, and a crash puts it back once. Rejected:
-a queue of messages, which would be a second truth.
+The database says what to do; a wake-up only saves the wait. An error sets a study aside. A
+crash, a step that does not end in its time and a lack of memory end the worker, and the next
+one takes the study up once more before it sets it aside. Rejected: a queue of messages, which
+would be a second truth.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from edge.dicom.reader import FOLDER_PREFIX, Reader
 from edge.errors import ModelError, ReadingError, SetupError, StorageError, UnreadableError
 from edge.lifeline import identity
 from edge.pipeline.pictures import write_pictures
-from edge.pipeline.reading import SourceImage, load_engines, read_study
+from edge.pipeline.reading import Known, SourceImage, load_engines, read_study
 from edge.pipeline.schema import to_json
+from edge.pipeline.step_budget import DECODING, OUT_OF_MEMORY, STORING, Budget, fault
 from edge.store import completeness, instances, queue
 from edge.store.database import connect
 from edge.types import StudyResult
@@ -54,6 +56,7 @@ class Worker:
         self._reader = reader
         self._read = read
         self._changed = changed
+        self._budget = Budget(settings)
         self._run_id = identity(os.getppid())  # of the supervisor: work that another one's worker left was cut off
         self._last: tuple[int, ParsedImage] | None = None  # saves decoding a lone radiograph twice
 
@@ -68,9 +71,14 @@ class Worker:
         ------
         SetupError, StorageError
             The machine cannot read or store; no study is at fault.
+        MemoryError
+            This process is in no state to go on.
         """
-        if self._read_one(series=False) or self._parse_one() or self._read_one(series=True):
-            return True
+        try:
+            if self._read_one(series=False) or self._parse_one() or self._read_one(series=True):
+                return True
+        finally:
+            self._budget.end()
         return self._look()
 
     def _look(self) -> bool:
@@ -92,6 +100,7 @@ class Worker:
         arrival = instances.next_arrival(self._database, self._run_id)
         if arrival is None:
             return False
+        self._budget.begin(DECODING)
         self._parse(arrival)
         self._changed(arrival.instance_id)
         return True
@@ -133,7 +142,7 @@ class Worker:
         try:
             result = self._read(self._sources(claimed), claimed)
             report = to_json(result)
-        except (SetupError, StorageError):
+        except (SetupError, StorageError, MemoryError):
             raise
         except Exception as error:  # whatever a study does to the reading, the next one gets its turn
             log.event(
@@ -141,6 +150,7 @@ class Worker:
             )
             queue.fail(self._database, claimed.study_id, ReadingError("reading_failed").remark(), clock.utc())
             return
+        self._budget.begin(STORING)
         self._store(claimed, result, report)
         seconds = round(clock.monotonic() - started, 3)
         log.event("read", study_id=claimed.study_id, state=result.state.value, seconds=seconds)
@@ -162,6 +172,7 @@ class Worker:
         return (SourceImage(source=path.name, outcome=self._image(number, path)) for number, path in claimed.sources)
 
     def _image(self, instance_id: int, path: Path) -> ParsedImage | UnreadableError:
+        self._budget.begin(DECODING)
         last, self._last = self._last, None
         if last is not None and last[0] == instance_id:
             return last[1]
@@ -174,8 +185,12 @@ class Worker:
         return self._settings.incoming / name
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, last_exit: int = 0) -> int:
     """Work until SIGTERM, and return the exit status.
+
+    Parameters
+    ----------
+    last_exit : the exit code of the worker before this one, 0 where there was none.
 
     Raises
     ------
@@ -186,12 +201,12 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     database = connect(settings.database)
     engines = load_engines(settings)
-    speakers = ["receiver", "intake", "web", "fetch"]
-    speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, speakers)
-    queue.recover(database, clock.utc(), run_id=identity(os.getppid()))
+    budget = Budget(settings)
+    speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, "worker")
+    queue.recover(database, clock.utc(), run_id=identity(os.getppid()), fault=fault(settings, last_exit))
     faults = [engine for engine in engines.values() if isinstance(engine, ModelError)]
-    for fault in faults:
-        log.event("model_refused", model=fault.values.get("model"), code=fault.code)
+    for refused in faults:
+        log.event("model_refused", model=refused.values.get("model"), code=refused.code)
     if not faults:
         queue.retry(database, ModelError.texts)
     # A killed worker leaves an image of a patient behind.
@@ -199,17 +214,17 @@ def run(settings: Settings) -> int:
         shutil.rmtree(left, ignore_errors=True)
 
     def read(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
-        age_years, prior = claimed.stated_age_years, claimed.prior
-        return read_study(sources, engines, claimed.study_key, stated_age_years=age_years, prior=prior)
+        known = Known(stated_age_years=claimed.stated_age_years, prior=claimed.prior)
+        return read_study(sources, engines, claimed.study_key, known, budget.begin)
 
     with Reader(folder=settings.run_dir) as reader:
-        _work(Worker(settings, database, reader, read, speaker.wake), database, listener, stopped)
+        status = _work(Worker(settings, database, reader, read, speaker.wake), database, listener, stopped)
     for part in (listener, speaker, database):
         part.close()
-    return 0
+    return status
 
 
-def _work(worker: Worker, database: Database, listener: Listener, stopped: threading.Event) -> None:
+def _work(worker: Worker, database: Database, listener: Listener, stopped: threading.Event) -> int:
     is_interrupted = False
     while not stopped.is_set():
         try:
@@ -220,8 +235,12 @@ def _work(worker: Worker, database: Database, listener: Listener, stopped: threa
         except (SetupError, StorageError) as error:
             log.event("work_interrupted", code=error.code)
             is_interrupted, is_busy = True, False
+        except MemoryError:  # a new process gets it all back
+            log.event("out_of_memory")
+            return OUT_OF_MEMORY
         if not is_busy:
             listener.wait(_LOOK_S)
+    return 0
 
 
 def _attributes(header: Header) -> instances.Attributes:

@@ -186,3 +186,16 @@ def _pulls(database: Database) -> None:
     database.execute("CREATE INDEX pulls_by_uid ON pulls (study_instance_uid)")
     database.execute("ALTER TABLE studies ADD COLUMN acquired_at TEXT")
     database.execute("ALTER TABLE studies ADD COLUMN is_prior INTEGER NOT NULL DEFAULT 0")
+
+
+@MIGRATIONS(name="0010_sticks")
+def _sticks(database: Database) -> None:
+    database.execute("""
+        CREATE TABLE sticks (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            mount TEXT NOT NULL,
+            state TEXT NOT NULL,
+            is_writable INTEGER NOT NULL,
+            counts TEXT NOT NULL,
+            arrived_at TEXT NOT NULL
+        )""")

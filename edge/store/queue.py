@@ -125,14 +125,14 @@ def fail(database: Database, study_id: int, remark: Remark, completed_at: dateti
         completeness.settle(database, study_id)
 
 
-def recover(database: Database, now: datetime, *, run_id: str = "", timed_out_in: str | None = None) -> int:
+def recover(database: Database, now: datetime, *, run_id: str = "", fault: ReadingError | None = None) -> int:
     """Put interrupted work back, or set studies aside that were interrupted too often.
 
     Parameters
     ----------
     run_id : this run of the box. Work that another run had taken was interrupted by the end of
         the whole box: that counts as an outage and not as an attempt.
-    timed_out_in : the step in which the worker was ended for its time, if it was.
+    fault : how the worker ended that had taken the work, for a study that is set aside.
 
     Returns
     -------
@@ -147,9 +147,10 @@ def recover(database: Database, now: datetime, *, run_id: str = "", timed_out_in
             )
     interrupted = database.execute("SELECT id, attempts, outages FROM studies WHERE state = 'running'").fetchall()
     for row in interrupted:
-        fault = _fault(row["attempts"], row["outages"], timed_out_in)
-        if fault is not None:
-            fail(database, row["id"], fault.remark(), now)
+        if row["outages"] >= MAX_OUTAGES:
+            fail(database, row["id"], ReadingError("reading_outages", count=row["outages"]).remark(), now)
+        elif row["attempts"] >= MAX_ATTEMPTS:
+            fail(database, row["id"], (fault or ReadingError("reading_crashed")).remark(), now)
         else:
             _put_back(database, row["id"])
     return len(interrupted)
@@ -256,14 +257,6 @@ def _restored(database: Database, claimed: Claim) -> bool:
     )
     completeness.settle(database, claimed.study_id)
     return True
-
-
-def _fault(attempts: int, outages: int, timed_out_in: str | None) -> ReadingError | None:
-    if outages >= MAX_OUTAGES:
-        return ReadingError("reading_outages", count=outages)
-    if attempts < MAX_ATTEMPTS:
-        return None
-    return ReadingError("stage_timeout", stage=timed_out_in) if timed_out_in else ReadingError("reading_crashed")
 
 
 def _check_takes_age(study: Any) -> None:

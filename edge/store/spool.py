@@ -82,6 +82,11 @@ class Spool:
             self._wake(receipt.instance_id)
         return receipt
 
+    def tell(self, number: int) -> None:
+        """Wake whoever shows or reads what changed, from any thread."""
+        with self._lock:
+            self._wake(number)
+
     def begin(self, calling_ae_title: str = "", host: str = "") -> int:
         """Open a delivery of several objects, and return its number; their studies wait for its end.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, render_template
@@ -14,6 +15,7 @@ from edge.errors import EdgeError
 from edge.types import N_
 from edge.web import guard, languages, wording
 from edge.web.live import Live
+from edge.web.stick import StickPages
 from edge.web.views import KeyConverter, Pages, VersionConverter
 
 _SPARE_THREADS = 4
@@ -31,13 +33,16 @@ class _Page(Flask):
         log.event("page_failed", error_type=exc_info[0].__name__, where=log.where(exc_info[1]))
 
 
-def create_app(settings: Settings, live: Live | None = None) -> Flask:
+def create_app(
+    settings: Settings, live: Live | None = None, wake: Callable[[int], None] = lambda number: None
+) -> Flask:
     """The page of one box.
 
     Parameters
     ----------
     live : wake-ups that are already being listened to; without them open pages only look
         again by themselves from time to time.
+    wake : told the number of what a page changed, from any thread, for the other processes of the box.
 
     Raises
     ------
@@ -48,7 +53,9 @@ def create_app(settings: Settings, live: Live | None = None) -> Flask:
     app.url_map.converters.update(key=KeyConverter, version=VersionConverter)
     guard.install(app)
     languages.install(app, settings.web.language)
-    app.register_blueprint(Pages(settings, live or Live(settings.run_dir, streams(settings))).blueprint())
+    live = live or Live(settings.run_dir, streams(settings))
+    app.register_blueprint(Pages(settings, live, wake).blueprint())
+    app.register_blueprint(StickPages(settings, live, wake).blueprint())
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.register_error_handler(HTTPException, _trouble)
     app.register_error_handler(EdgeError, _trouble)
@@ -59,6 +66,7 @@ def create_app(settings: Settings, live: Live | None = None) -> Flask:
             "language": languages.current(),
             "languages": languages.LANGUAGES,
             "wording": wording,
+            "has_sticks": bool(settings.intake.usb),
         }
     )
     return app

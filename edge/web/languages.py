@@ -13,10 +13,12 @@ from types import MappingProxyType
 from typing import Any
 
 from babel import dates, numbers
-from flask import Flask, request
+from flask import Flask, redirect, request, url_for
 from flask_babel import Babel, get_locale, gettext
+from werkzeug.wrappers import Response
 
 from edge.errors import SetupError
+from edge.web import wording
 
 LANGUAGES: Mapping[str, str] = MappingProxyType({"en": "English", "fr": "Français"})
 COOKIE = "language"
@@ -66,6 +68,16 @@ def cookie(language: str) -> dict[str, Any]:
     return {"key": COOKIE, "value": language, "max_age": _YEAR_S, "httponly": True, "samesite": "Strict"}
 
 
+def switch() -> Response | None:
+    """Before a request: the answer to a touch on the language switch, which leads back without the question."""
+    chosen = request.args.get("lang")
+    if chosen is None or chosen not in LANGUAGES or request.endpoint is None:
+        return None
+    response = redirect(url_for(request.endpoint, **(request.view_args or {})), 303)
+    response.set_cookie(**cookie(chosen))
+    return response
+
+
 def say(remark: Mapping[str, Any]) -> str:
     """Words of a coded remark in the language of the page.
 
@@ -78,10 +90,15 @@ def say(remark: Mapping[str, Any]) -> str:
     if not message:
         return str(remark.get("text", ""))
     try:
-        return str(gettext(message) % values)
+        return str(gettext(message) % {name: _in_words(name, value) for name, value in values.items()})
     except (KeyError, TypeError, ValueError):
         # A result of another software version may lack a value; its English text is complete.
         return str(remark.get("text", message))
+
+
+def _in_words(name: str, value: Any) -> Any:
+    """The name of a step as the page calls it; any other value as it is."""
+    return gettext(wording.STEPS[value]) if name == "stage" and value in wording.STEPS else value
 
 
 def advice(remark: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from edge import clock
 from edge.bus import Listener
 
-_SPEAKERS = ("receiver", "worker", "intake", "housekeeping", "fetch")
+_NAME = "web"
 _CHECK_S = 1.0
 _HEARTBEAT_S = 10.0
 _PACE_S = 0.3
@@ -98,7 +98,7 @@ class Live:
             return self._count
 
     def _listen(self) -> None:
-        listener = Listener(self._run_dir, _SPEAKERS)
+        listener = Listener(self._run_dir, _NAME)
         try:
             while not self._closing.is_set():
                 if listener.wait(_CHECK_S) is not None:

@@ -16,6 +16,7 @@ from flask import Flask
 from waitress.server import BaseWSGIServer, create_server
 
 from edge import log
+from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
 from edge.errors import SetupError
 from edge.store.files import write_durably
@@ -37,9 +38,9 @@ def run(settings: Settings) -> int:
         Where the port is taken.
     """
     settings.run_dir.mkdir(parents=True, exist_ok=True)
-    live = Live(settings.run_dir, streams(settings))
-    app = create_app(settings, live)
     listening = _listening(settings.web.port)
+    live, speaker = Live(settings.run_dir, streams(settings)), Speaker(settings.run_dir, "web")
+    app = create_app(settings, live, speaker.wake)
     server = _server(app, listening, settings.web.threads)
     # waitress ends its loop on SystemExit, and then waits for the threads that still answer.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,6 +54,7 @@ def run(settings: Settings) -> int:
     port_file.unlink(missing_ok=True)
     live.close()
     server.close()
+    speaker.close()
     return 0
 
 

@@ -49,18 +49,24 @@ class VersionConverter(IntegerConverter):
 
 
 class Pages:
-    """The views, bound to the settings and the wake-ups of one box."""
+    """The views, bound to the settings and the wake-ups of one box.
 
-    def __init__(self, settings: Settings, live: Live) -> None:
+    Parameters
+    ----------
+    wake : tells the other processes of the box to look.
+    """
+
+    def __init__(self, settings: Settings, live: Live, wake: Callable[[int], None]) -> None:
         self._settings = settings
         self._live = live
+        self._wake = wake
         # A version of a result never changes, so that what was read of it may be kept.
         self._probabilities = lru_cache(_REMEMBERED)(self._read_probabilities)
 
     def blueprint(self) -> Blueprint:
         """The addresses of the pages."""
         pages = Blueprint("pages", __name__)
-        pages.before_request(_switch_language)
+        pages.before_request(languages.switch)
         routes: tuple[tuple[str, Callable[..., Any]], ...] = (
             ("/", self.worklist),
             ("/worklist", self.worklist_rows),
@@ -130,6 +136,7 @@ class Pages:
         with opened(self._settings.database) as database:
             if not queue.state_age(database, key, years):
                 abort(404)
+        self._wake(0)
         self._live.wake()
         return self.age(key)
 
@@ -229,15 +236,6 @@ class Pages:
 def _is_prefetched() -> bool:
     """Whether a browser fetches a page that nobody looks at yet (W3C Resource Hints; older browsers ``Purpose``)."""
     return any("prefetch" in request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
-
-
-def _switch_language() -> AnyResponse | None:
-    chosen = request.args.get("lang")
-    if chosen is None or chosen not in languages.LANGUAGES or request.endpoint is None:
-        return None
-    response = redirect(url_for(request.endpoint, **(request.view_args or {})), 303)
-    response.set_cookie(**languages.cookie(chosen))
-    return response
 
 
 def _json(found: studies.StudyView) -> Response:

@@ -73,6 +73,8 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "severity": N_("Severity"),
     }
 )
+STEPS: Mapping[str, str] = MappingProxyType({**STAGES, "decoding": N_("Decoding"), "storing": N_("Storing")})
+"""Whatever takes its time in a reading."""
 STATUSES: Mapping[str, str] = MappingProxyType(
     {
         "ok": N_("Done"),

@@ -14,9 +14,26 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.faults import (
+    row_07_malformed_pdus,
+    row_09_many_senders,
+    row_10_hostile_sockets,
+    row_11_soak,
+    row_18_hanging_stage,
+    row_20_out_of_memory,
+    row_26_strangers,
+)
 from tests.faults.row import Outcome, Row, Trial
 
-ROWS: tuple[Row, ...] = ()
+ROWS: tuple[Row, ...] = (
+    row_07_malformed_pdus.ROW,
+    row_09_many_senders.ROW,
+    row_10_hostile_sockets.ROW,
+    row_11_soak.ROW,
+    row_18_hanging_stage.ROW,
+    row_20_out_of_memory.ROW,
+    row_26_strangers.ROW,
+)
 
 _KEPT = Path("build/torture")
 

@@ -85,7 +85,7 @@ def test_a_dropped_file_is_taken_undecoded_and_removed(
     assert row["transfer_syntax_uid"] == dataset.file_meta.TransferSyntaxUID
     assert row["sha256"] == hashlib.sha256(content[-row["size_bytes"] :]).hexdigest()
     assert content[-row["size_bytes"] :][:4] == b"\x08\x00\x16\x00", "the data set begins with its first element"
-    assert woken == [row["id"]]
+    assert woken[0] == row["id"]
 
 
 def test_a_file_that_holds_a_program_in_its_preamble_is_stored_without_it(
@@ -239,7 +239,10 @@ def test_what_cannot_be_removed_is_not_taken_again_and_again(
     monkeypatch.setattr("edge.intake.tree.os.unlink", forbidden)
     look()
     look()
-    assert (len(woken), left(folder)) == (1, {"a.dcm"})
+    assert (len(stored(box)), left(folder)) == (1, {"a.dcm"})
+    times = len(woken)
+    look()
+    assert len(woken) == times
 
 
 def test_an_unreadable_file_is_left_and_the_others_are_taken(
@@ -280,6 +283,17 @@ def test_a_folder_that_is_not_there_yet_is_waited_for(
     shutil.rmtree(folder)
     Drop(folder, spool, still_s=0).step()
     assert capfd.readouterr().err.count("drop_folder_unreadable") == 1
+
+
+def test_what_is_dropped_together_is_one_delivery(box: Settings, folder: Path, look: Callable[[], None]) -> None:
+    for number in range(3):
+        inputs.chest_dicom(folder / f"{number}.dcm")
+    look()
+    with connect(box.database) as database:
+        deliveries = database.execute("SELECT state, count(*) FROM associations GROUP BY state").fetchall()
+        rows = database.execute("SELECT DISTINCT association_id FROM instances").fetchall()
+    assert [tuple(row) for row in deliveries] == [("released", 1)]
+    assert len(rows) == 1 and rows[0][0] is not None
 
 
 def test_an_object_dropped_twice_is_kept_once(box: Settings, folder: Path, look: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from edge.dicom.image import Header, ParsedImage, UnreadableImageError
 from edge.errors import ModelError, UnreadableError
-from edge.pipeline.reading import Engines, SourceImage, read_study
+from edge.pipeline.reading import Engines, Known, SourceImage, read_study
 from edge.pipeline.runner import RADIOGRAPH_STAGES
 from edge.types import Radiograph, State, StudyResult, Zone
 from tests.support import engines, inputs
@@ -205,7 +205,7 @@ def test_without_the_gate_or_the_classifier_the_reading_has_failed(name: str) ->
 
 def ages_seen(header: float | None, stated: float | None) -> tuple[str, list[str]]:
     radiograph = Radiograph(pixels=CHEST, pixel_spacing_mm=(0.2, 0.2), patient_age_years=header)
-    result = read_study([image("a", radiograph=radiograph)], box(), KEY, stated_age_years=stated)
+    result = read_study([image("a", radiograph=radiograph)], box(), KEY, Known(stated_age_years=stated))
     return classified(result)["group"], codes(result)
 
 
@@ -221,7 +221,7 @@ def test_the_age_of_the_header_goes_before_a_stated_one() -> None:
 
 def test_a_stated_age_is_said_with_its_years() -> None:
     radiograph = Radiograph(pixels=CHEST, pixel_spacing_mm=(0.2, 0.2))
-    result = read_study([image("a", radiograph=radiograph)], box(), KEY, stated_age_years=7)
+    result = read_study([image("a", radiograph=radiograph)], box(), KEY, Known(stated_age_years=7))
     assert result.remarks[0].as_json()["text"] == "The header gives no age; 7 years was entered on the page."
 
 
@@ -259,7 +259,7 @@ def test_a_claim_needs_that_both_networks_agree(by: dict[str, Any], expected: li
 
 
 def change_against(prior: dict[str, Any], by: dict[str, Any]) -> Any:
-    result = read_study([image("a")], by, KEY, prior=prior)
+    result = read_study([image("a")], by, KEY, Known(prior=prior))
     (severity,) = (stage for stage in result.stages if stage.stage == "severity")
     return severity.values["change"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -50,6 +51,29 @@ def run_all(*readers: Read, by: Engines = ENGINES) -> list[StageResult]:
 
 def statuses(results: list[StageResult]) -> list[str]:
     return [result.status.value for result in results]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), cv2.error()])
+def test_a_lack_of_memory_is_no_fault_of_one_stage(error: Exception) -> None:
+    if isinstance(error, cv2.error):
+        error.code = cv2.Error.StsNoMem
+
+    def greedy(case: Case, engine: Engine) -> Outcome:
+        raise error
+
+    with pytest.raises(MemoryError):
+        run_all(good, greedy, good)
+
+
+def test_each_stage_is_announced_before_it_runs() -> None:
+    told: list[str] = []
+
+    def checking(case: Case, engine: Engine) -> Outcome:
+        assert told[-1] == f"stage {engine.card.name}"
+        return Outcome(case=case)
+
+    stages = tuple(Stage(name=f"stage {name}", model=name, read=checking) for name in "abc")
+    assert statuses(run(first(), ENGINES, stages, told.append)[1]) == ["ok"] * 3
 
 
 def test_stages_run_in_their_order_and_name_their_models() -> None:

@@ -19,6 +19,7 @@ from edge.config import DicomSettings, Settings, WebSettings
 from edge.types import State
 from tests.support import inputs
 from tests.support.box import WAIT_S, Box, box_settings, echoscu, eventually, served, storescu
+from tests.support.tls import dcmtk_options, issued
 
 ENDED = {State.DONE, State.NO_RESULT, State.FAILED, State.QUARANTINED}
 
@@ -55,6 +56,15 @@ def started_with(settings: Settings, *options: str) -> subprocess.CompletedProce
     )
     command = [sys.executable, "-m", "edge", "--config", str(file), "serve", *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+
+
+def test_a_box_that_lets_only_certain_senders_in_still_finds_itself_ready(settings: Settings, tmp_path: Path) -> None:
+    lists = {"tls": True, "addresses": ("192.0.2.1",), "calling_ae_titles": ("XRAY",)}
+    strict = replace(settings, dicom=replace(settings.dicom, **lists))  # type: ignore[arg-type]
+    with served(strict) as box:
+        assert echoscu(box.receiver_port) != 0
+        stick = issued(strict, tmp_path / "stick")
+        assert echoscu(box.receiver_port, "-aet", "XRAY", *dcmtk_options(stick)) == 0
 
 
 def test_both_doors_answer_once_it_says_ready(box: Box) -> None:

@@ -214,6 +214,38 @@ def test_interrupted_studies_are_put_back_once_and_then_set_aside(database: Data
     assert claimed is not None and claimed.study_key == other
 
 
+def test_power_cuts_do_not_set_a_study_aside_but_not_for_ever(database: Database) -> None:
+    put_ready_study(database)
+    for cut in range(queue.MAX_OUTAGES):
+        assert studies.worklist(database, 1)[0].state is State.READY, f"after {cut} power cuts"
+        assert queue.claim(database, run_id=f"run {cut}") is not None
+        queue.recover(database, clock.utc(), run_id=f"run {cut + 1}")
+    (row,) = studies.worklist(database, 1)
+    assert (row.state, row.reasons[0]["code"]) == (State.FAILED, "reading_outages")
+    assert row.reasons[0]["values"] == {"count": "5"}
+
+
+def test_crashes_count_across_power_cuts(database: Database) -> None:
+    put_ready_study(database)
+    fault = ReadingError("stage_timeout", stage="quality")
+    for run_id, next_run_id, expected in (("a", "a", State.READY), ("a", "b", State.READY), ("b", "b", State.FAILED)):
+        assert queue.claim(database, run_id=run_id) is not None
+        queue.recover(database, clock.utc(), run_id=next_run_id, fault=fault)
+        assert studies.worklist(database, 1)[0].state is expected
+    assert studies.worklist(database, 1)[0].reasons[0]["code"] == "stage_timeout"
+
+
+def test_power_cuts_at_the_parsing_of_an_object_count_for_little_too(database: Database) -> None:
+    instances.add_received(database, new_instance())
+    attempts = []
+    for cut in range(queue.MAX_OUTAGES + 3):
+        arrival = instances.next_arrival(database, f"run {cut}")
+        assert arrival is not None
+        attempts.append(arrival.attempts)
+        queue.recover(database, clock.utc(), run_id=f"run {cut + 1}")
+    assert attempts == [1] * (queue.MAX_OUTAGES + 1) + [2, 3]
+
+
 def test_a_failed_study_says_why(database: Database) -> None:
     key = put_ready_study(database)
     claimed = queue.claim(database)
@@ -244,6 +276,30 @@ def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
 def test_the_worklist_is_newest_first_and_bounded(box: Settings) -> None:
     keys = [put_finished_study(box, {"schema": "chest-edge/result/1"}) for _ in range(3)]
     assert [row.study_key for row in studies.worklist(box.database, 2)] == [keys[2], keys[1]]
+
+
+def test_a_new_image_moves_a_study_up_and_another_reading_does_not(database: Database) -> None:
+    first, second = (put_ready_study(database, study_instance_uid=uid) for uid in ("1.1", "1.2"))
+    put_ready_study(database, study_instance_uid="1.1")
+    assert [row.study_key for row in studies.worklist(database, 10)] == [first, second]
+    while (claimed := queue.claim(database)) is not None:
+        queue.complete(database, claimed, outcome(result=ASKING))
+    queue.state_age(database, second, 41)
+    assert [row.study_key for row in studies.worklist(database, 10)] == [first, second]
+
+
+def test_an_older_version_is_shown_as_it_was(database: Database) -> None:
+    for number, decision in ((1, "normal"), (2, "abnormal")):
+        key = put_ready_study(database, study_instance_uid="1.2.3")
+        claimed = queue.claim(database)
+        assert claimed is not None
+        result = {"number": number, "classification": {"decision": decision}, "reasons": [{"code": f"r{number}"}]}
+        queue.complete(database, claimed, outcome(result=result, decision=decision))
+    older, newest = studies.study(database, key, 1), studies.study(database, key, 2)
+    assert older is not None and newest is not None
+    assert (older.is_old, older.version, older.decision, older.reasons) == (True, 1, "normal", [{"code": "r1"}])
+    assert (newest.is_old, newest.version, newest.decision) == (False, 2, "abnormal")
+    assert studies.study(database, key, 3) is None
 
 
 def test_an_unknown_key_is_no_study(box: Settings) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,9 +40,9 @@ def storescu(port: int, paths: Sequence[Path], *options: str) -> int:
     return subprocess.run(command, capture_output=True, timeout=WAIT_S, check=False).returncode
 
 
-def echoscu(port: int) -> int:
+def echoscu(port: int, *options: str, called: str = "CHESTEDGE") -> int:
     """C-ECHO with dcmtk; returns its exit status."""
-    command = ["echoscu", "-to", "5", "127.0.0.1", str(port)]
+    command = ["echoscu", "-to", "5", "-aec", called, *options, "127.0.0.1", str(port)]
     return subprocess.run(command, capture_output=True, timeout=WAIT_S, check=False).returncode
 
 
@@ -81,9 +81,9 @@ class Box:
         """Where it receives."""
         return int((self.settings.run_dir / "receiver.port").read_text())
 
-    def rows(self) -> list[WorklistRow]:
+    def rows(self, limit: int = 100) -> list[WorklistRow]:
         """The worklist."""
-        return worklist(self.settings.database, 100)
+        return worklist(self.settings.database, limit)
 
     def pid(self, name: str) -> int | None:
         """The process of this name, if it runs."""
@@ -113,14 +113,20 @@ def box_settings(data_dir: Path) -> Settings:
 
 
 @contextmanager
-def served(settings: Settings, *options: str) -> Generator[Box, None, None]:
-    """A whole box, ready; it is killed at the end where the test did not stop it."""
+def served(settings: Settings, *options: str, program: str = "edge") -> Generator[Box, None, None]:
+    """A whole box, ready; it is killed at the end where the test did not stop it.
+
+    Parameters
+    ----------
+    program : the module that is run, with the command line of ``edge``.
+    """
     file = settings.data_dir.parent / "box.toml"
+    dicom = "\n".join(f"{name} = {json.dumps(value)}" for name, value in asdict(settings.dicom).items())
     file.write_text(
-        f"data_dir = {json.dumps(str(settings.data_dir))}\n"
-        f"[dicom]\nport = {settings.dicom.port}\n[web]\nport = {settings.web.port}\n"
+        f"data_dir = {json.dumps(str(settings.data_dir))}\n[dicom]\n{dicom}\n[web]\nport = {settings.web.port}\n"
+        f"[study]\nstage_s = {settings.study.stage_s}\n"
     )
-    command = [sys.executable, "-m", "edge", "--config", str(file), "serve", *options]
+    command = [sys.executable, "-m", program, "--config", str(file), "serve", *options]
     with (settings.data_dir.parent / "box.log").open("a") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     try:

@@ -217,5 +217,3 @@ def scripted(
         yield int(server.server_address[1])
     finally:
         server.shutdown()
-
-

@@ -68,3 +68,8 @@ def _speak(context: ssl.SSLContext, connection: socket.socket) -> None:
             wrapped.recv(1)
     except OSError:
         connection.close()
+
+
+def dcmtk_options(stick: Path, name: str = "XRAY-1") -> tuple[str, ...]:
+    """What dcmtk needs for a certificate that was issued into this folder."""
+    return ("+tls", str(stick / f"{name}.key"), str(stick / f"{name}.crt"), "+cf", str(stick / "ca.crt"))

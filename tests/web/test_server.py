@@ -4,6 +4,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Generator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
@@ -14,6 +15,7 @@ from edge.config import Settings, WebSettings
 from edge.errors import SetupError
 from edge.web.server import run
 from tests.support.page import make_result, serving
+from tests.support.peers import connected
 from tests.support.studies import put_finished_study, ready_box
 
 PATIENCE_S = 20.0
@@ -52,6 +54,23 @@ def test_more_open_pages_than_threads_leave_the_page_answering(short_box: Settin
             assert answer.status == 200
     for stream in streams:
         stream.close()
+
+
+def test_slow_connections_from_everywhere_leave_the_page_answering(short_box: Settings) -> None:
+    parts = (
+        b"",
+        b"GET / HTT",
+        b"GET / HTTP/1.1\r\nHost: box\r\nX-Slow: ",
+        b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx",
+    )
+    with serving(short_box) as address, ExitStack() as held:
+        port = int(address.rsplit(":", 1)[1])
+        for number in range(200):
+            connection = held.enter_context(connected(port, f"127.0.0.{number + 2}"))
+            connection.sendall(parts[number % len(parts)])
+        for _ in range(10):
+            with urlopen(f"{address}/healthz", timeout=PATIENCE_S) as answer:  # noqa: S310
+                assert answer.status == 200
 
 
 def test_a_taken_port_is_named(short_box: Settings) -> None:

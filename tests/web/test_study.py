@@ -8,11 +8,12 @@ from flask.testing import FlaskClient
 from edge import clock
 from edge.config import Settings
 from edge.errors import ReadingError, UnreadableError
-from edge.store import queue
+from edge.store import associations, instances, queue
+from edge.store.associations import End
 from edge.store.database import connect
 from edge.types import Remark, State
 from tests.support.page import make_result
-from tests.support.studies import put_finished_study, put_quarantined, put_ready_study
+from tests.support.studies import ATTRIBUTES, new_instance, put_finished_study, put_quarantined, put_ready_study
 
 REASON = Remark(code="reason", text="Not a frontal chest radiograph.").as_json()
 NOBODY = "0" * 32
@@ -147,6 +148,70 @@ def test_a_reading_with_a_failed_step_still_lists_its_steps(box: Settings, clien
 
     assert "Reading failed" in page
     assert 'id="stages"' in page
+
+
+def two_versions(box: Settings) -> str:
+    put_finished_study(box, make_result("normal", normal=0.97), study_instance_uid="1.2.3")
+    return put_finished_study(box, make_result("abnormal", bacterial=0.91), study_instance_uid="1.2.3")
+
+
+def test_an_older_reading_can_be_opened_and_says_that_it_is_old(box: Settings, client: FlaskClient) -> None:
+    key = two_versions(box)
+    newest, older = page_of(client, key), client.get(f"/study/{key}/1").text
+    assert "This is an old reading." not in newest
+    assert "Pneumonia suspected" in newest and "2 of 2" in newest and f'href="/study/{key}/1"' in newest
+    assert "This is an old reading." in older
+    assert "No pneumonia seen" in older and "1 of 2" in older and f'href="/study/{key}"' in older
+    assert f"/study/{key}/1/picture.jpg" in older and 'data-old="yes"' in older
+    assert 'id="age"' not in older
+
+
+def test_every_version_has_its_json(box: Settings, client: FlaskClient) -> None:
+    key = two_versions(box)
+    decisions = [client.get(f"/study/{key}{version}.json").json["classification"]["decision"] for version in ("/1", "")]
+    assert decisions == ["normal", "abnormal"]
+    assert client.get(f"/study/{key}/3.json").status_code == client.get(f"/study/{key}/3").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("end", "shown", "words"),
+    [
+        (End.RELEASED, "provisional", "Provisional: more images may come"),
+        (End.ABORTED, "broken-off", "Provisional: the sender broke off"),
+    ],
+)
+def test_a_provisional_result_says_so_until_it_is_final(
+    box: Settings, client: FlaskClient, end: End, shown: str, words: str
+) -> None:
+    database = connect(box.database)
+    number = associations.begin(database, "MODALITY")
+    receipt = instances.add_received(database, new_instance(), number)
+    associations.finish(database, number, end)
+    key = instances.attach(database, receipt.instance_id, ATTRIBUTES, quiet_s=3600)
+    claimed = queue.claim(database)
+    assert claimed is not None
+    result = make_result("normal", normal=0.97)
+    outcome = queue.Outcome(
+        state=State.DONE, decision="normal", reasons=[], result=result, completed_at=clock.utc(), has_preview=False
+    )
+    queue.complete(database, claimed, outcome)
+    page, worklist = page_of(client, key), client.get("/worklist").text
+    assert re.search(rf'id="{shown}" role="note">{words}', page)
+    assert page.count('role="note" hidden') == 1
+    assert words in worklist
+    assert client.get(f"/study/{key}/stamp").text.endswith(f"\n{shown}")
+    with database.conn:
+        database.execute("UPDATE studies SET is_final = 1")
+    database.close()
+    assert page_of(client, key).count('role="note" hidden') == 2
+    assert "Provisional" not in client.get("/worklist").text
+    assert client.get(f"/study/{key}/stamp").text.endswith("\n")
+
+
+def test_a_step_that_took_too_long_is_called_as_the_page_calls_it(box: Settings, client: FlaskClient) -> None:
+    reason = ReadingError("stage_timeout", stage="segmentation").remark().as_json()
+    key = put_finished_study(box, make_result(None), reasons=[reason], state=State.FAILED)
+    assert "A step of the reading (Lung fields) did not end in time, twice" in page_of(client, key)
 
 
 def test_the_stamp_changes_with_the_state(box: Settings, client: FlaskClient) -> None:
