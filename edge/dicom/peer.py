@@ -138,7 +138,7 @@ class Peer:
         entity = AE(ae_title=self.own_ae_title)
         entity.connection_timeout = entity.acse_timeout = _CONNECT_S
         entity.dimse_timeout = entity.network_timeout = _ANSWER_S
-        tls = (client_context(self._settings), "") if self._address.tls else None
+        tls = (client_context(self._settings), self._address.host) if self._address.tls else None
         handlers: list[Any] = [(evt.EVT_DATA_RECV, guard.count)]
         handlers += [(evt.EVT_C_STORE, offer.store)] if offer.store else []
         try:
@@ -176,8 +176,7 @@ class _Guard:
             self.cut(event.assoc)
 
     def cut(self, association: Association) -> None:
-        """Wake whoever waits for the next answer, and abort without waiting."""
+        """Have whoever waits for the next answer take it for lost, and abort."""
         if not self.has_cut:
             self.has_cut = True
-            association.dimse.msg_queue.put((None, None))  # first: an aborted association takes it itself
-            association.abort(block=False)
+            association.dimse.msg_queue.put((None, None))  # what the library puts there when a peer breaks off

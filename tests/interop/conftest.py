@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from edge.config import DicomSettings, Settings
 from edge.dicom.reader import Reader
-from edge.pipeline.reading import read_study
+from edge.pipeline.reading import Known, read_study
 from edge.pipeline.worker import Worker
 from edge.store.database import connect
 from tests.pipeline.test_reading import OPAQUE, with_opacities
@@ -49,7 +49,7 @@ def read(box: Settings, database: Database) -> Iterator[Callable[[], None]]:
     with Reader() as reader:
 
         def answer(sources, claimed):  # type: ignore[no-untyped-def]
-            return read_study(sources, by, claimed.study_key, prior=claimed.prior)
+            return read_study(sources, by, claimed.study_key, Known(prior=claimed.prior))
 
         worker = Worker(box, database, reader, answer, lambda number: None)
 

@@ -138,7 +138,8 @@ def test_one_that_breaks_off_in_the_middle_leaves_what_came(box: Settings) -> No
 
 
 def test_images_that_do_not_come_are_counted(box: Settings) -> None:
-    good, bad = inputs.dx(StudyInstanceUID="1.2.3"), inputs.dx(StudyInstanceUID="1.2.3", SOPClassUID="1.2.840.10008.5.1.4.1.1.4")
+    good = inputs.dx(StudyInstanceUID="1.2.3")
+    bad = inputs.dx(StudyInstanceUID="1.2.3", SOPClassUID="1.2.840.10008.5.1.4.1.1.4")
     with scripted(answering(good, bad)) as port, pytest.raises(PeerError) as caught:
         fetched(as_scripted(box, port), "1.2.3")
     assert (caught.value.code, caught.value.values["count"]) == ("incomplete", "1")

@@ -15,11 +15,13 @@ from edge.dicom.peer import Peer
 from edge.errors import PeerError
 from edge.store.studies import worklist
 from edge.types import State
-from tests.interop.test_pacs import LIMITS, fetched, spool_of, with_pacs
+from tests.interop.test_pacs import LIMITS, fetched, with_pacs
 from tests.support import inputs
 from tests.support.box import eventually, running
-from tests.support.pacs import Orthanc, orthanc
+from tests.support.pacs import orthanc
+from tests.support.studies import ready_box
 
+Read = Callable[[], None]
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -40,43 +42,38 @@ def options(settings: Settings, folder: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def secure(box: Settings) -> Iterator[Settings]:
+    """A box whose receiver takes TLS only."""
     settings = replace(box, dicom=replace(box.dicom, tls=True))
     with running("receiver", settings):
         eventually((box.run_dir / "receiver.port").exists)
         yield settings
 
 
-@pytest.fixture
-def peer(tmp_path: Path, secure: Settings) -> Iterator[Orthanc]:
-    with orthanc(tmp_path, secure.dicom.port, **options(secure, tmp_path / "issued")) as running_orthanc:
-        yield running_orthanc
-
-
-def test_orthanc_and_the_box_echo_send_query_get_and_move_over_tls(
-    peer: Orthanc, secure: Settings, read: Callable[[], None]
-) -> None:
-    assert peer.echoes_box()
-    sent, asked, moved = inputs.dx(), inputs.dx(), inputs.dx()
-    answer = peer.send_to_box(peer.upload(sent))
-    assert (answer["FailedInstancesCount"], answer["InstancesCount"]) == (0, 1)
-    peer.upload(asked, moved)
-    settings = with_pacs(secure, peer.port, tls=True)
-    pacs = Peer(settings, settings.pacs)
-    assert len(query.find_studies(pacs, PatientID="PHANTOM-1")) == 3
-    assert fetched(settings, asked.StudyInstanceUID) == 1
-    assert query._move(pacs, query.Asked(study_instance_uid=moved.StudyInstanceUID, most=5), LIMITS) == 1
-    read()
-    assert [row.state for row in worklist(secure.database, 10)] == [State.DONE] * 3
-
-
-def test_without_tls_or_with_another_authority_nothing_is_exchanged(
-    peer: Orthanc, secure: Settings, tmp_path: Path
-) -> None:
-    plain = with_pacs(secure, peer.port)
-    stranger = replace(with_pacs(secure, peer.port, tls=True), data_dir=tmp_path / "stranger")
-    with spool_of(secure) as spool:
-        for settings in (plain, stranger):
+def test_the_box_queries_and_gets_from_orthanc_over_tls(box: Settings, tmp_path: Path, read: Read) -> None:
+    with orthanc(tmp_path, 1, **options(box, tmp_path / "issued")) as peer:
+        dataset = inputs.dx()
+        peer.upload(dataset)
+        settings = with_pacs(box, peer.port, tls=True)
+        assert len(query.find_studies(Peer(settings, settings.pacs), PatientID="PHANTOM-1")) == 1
+        assert fetched(settings, dataset.StudyInstanceUID) == 1
+        plain = with_pacs(box, peer.port)
+        stranger = replace(settings, data_dir=ready_box(tmp_path / "stranger").data_dir)
+        for refused in (plain, stranger):
             with pytest.raises(PeerError, match="unreachable"):
-                query.fetch(
-                    Peer(settings, settings.pacs), query.Asked(study_instance_uid="1.2.3", most=1), spool, LIMITS
-                )
+                fetched(refused, dataset.StudyInstanceUID)
+    read()
+    assert [row.state for row in worklist(box.database, 10)] == [State.DONE]
+
+
+def test_orthanc_echoes_sends_and_moves_to_the_box_over_tls(secure: Settings, tmp_path: Path, read: Read) -> None:
+    with orthanc(tmp_path, secure.dicom.port, **options(secure, tmp_path / "issued")) as peer:
+        assert peer.echoes_box()
+        sent, moved = inputs.dx(), inputs.dx()
+        answer = peer.send_to_box(peer.upload(sent))
+        assert (answer["FailedInstancesCount"], answer["InstancesCount"]) == (0, 1)
+        peer.upload(moved)
+        settings = with_pacs(secure, peer.port, tls=True)
+        asked = query.Asked(study_instance_uid=moved.StudyInstanceUID, most=5)
+        assert query._move(Peer(settings, settings.pacs), asked, LIMITS) == 1
+    read()
+    assert [row.state for row in worklist(secure.database, 10)] == [State.DONE] * 2

@@ -14,32 +14,47 @@ from sqlite_utils import Database
 
 from edge.config import Settings, WorklistSettings
 from edge.pipeline.fetch import Fetcher
-from edge.store.studies import study, worklist
+from edge.store.studies import StudyView, study, worklist
 from edge.web.app import create_app
-from edge.web.live import Live
 from tests.interop.test_pacs import spool_of
 from tests.support import inputs
 from tests.support.box import storescu
 from tests.support.pacs import free_port, scheduled, wlmscpfs
 
-Read = Callable[[], None]
+Receive = Callable[..., Path]
+Ask = Callable[..., StudyView]
 
 
-def asked(box: Settings, database: Database, port: int) -> Any:
-    """Ask the worklist for the one study of the box, and show that."""
-    settings = replace(box, worklist=WorklistSettings(host="127.0.0.1", port=port))
-    with spool_of(box) as spool:
-        fetcher = Fetcher(settings, database, spool, lambda number: None)
-        assert fetcher.step()
-        assert not fetcher.step()
-    (row,) = worklist(database, 10)
-    return study(database, row.study_key)
+@pytest.fixture
+def receive(receiver: int, box: Settings, read: Callable[[], None], tmp_path: Path) -> Receive:
+    """Send an image without an accession number and read it; its file in the box."""
+
+    def send(**elements: Any) -> Path:
+        dataset = inputs.dx(**{"AccessionNumber": "", **elements})
+        assert storescu(receiver, [inputs.save(dataset, tmp_path / "image.dcm")], "-aet", "XRAY-1") == 0
+        read()
+        (file,) = box.incoming.iterdir()
+        return file
+
+    return send
 
 
-def received(port: int, read: Read, tmp_path: Path, **elements: Any) -> None:
-    dataset = inputs.dx(**{"AccessionNumber": "", **elements})
-    assert storescu(port, [inputs.save(dataset, tmp_path / "image.dcm")], "-aet", "XRAY-1") == 0
-    read()
+@pytest.fixture
+def ask(box: Settings, database: Database, tmp_path: Path) -> Ask:
+    """Ask a worklist of these entries for the one study of the box, and show that."""
+
+    def step(*entries: Dataset) -> StudyView:
+        with wlmscpfs(tmp_path, *entries) as port, spool_of(box) as spool:
+            settings = replace(box, worklist=WorklistSettings(host="127.0.0.1", port=port))
+            fetcher = Fetcher(settings, database, spool, lambda number: None)
+            assert fetcher.step()
+            assert not fetcher.step()
+        (row,) = worklist(database, 10)
+        shown = study(database, row.study_key)
+        assert shown is not None
+        return shown
+
+    return step
 
 
 ONE_OTHER_DAY = scheduled(AccessionNumber="ACC-78", ScheduledProcedureStepStartDate="20260302")
@@ -65,30 +80,19 @@ OTHERS = (
     ],
     ids=["one", "like one", "two steps", "two requests", "other name", "other birth", "others", "none"],
 )
-def test_only_one_request_that_fits_gives_its_number(  # noqa: PLR0913
-    tmp_path: Path,
-    receiver: int,
-    box: Settings,
-    database: Database,
-    read: Read,
-    entries: tuple[Dataset, ...],
-    accession_number: str,
-    code: str,
+def test_only_one_request_that_fits_gives_its_number(
+    ask: Ask, receive: Receive, entries: tuple[Dataset, ...], accession_number: str, code: str
 ) -> None:
-    received(receiver, read, tmp_path)
-    (file,) = box.incoming.iterdir()
+    file = receive()
     before = file.read_bytes()
-    with wlmscpfs(tmp_path, *entries) as port:
-        shown = asked(box, database, port)
+    shown = ask(*entries)
     assert (shown.accession_number, shown.pulled) == (accession_number, [("worklist", code)])
     assert shown.versions == [1]
     assert file.read_bytes() == before and not dcmread(file).AccessionNumber
 
 
-def test_a_number_that_came_with_the_image_is_left_alone(
-    tmp_path: Path, receiver: int, box: Settings, database: Database, read: Read
-) -> None:
-    received(receiver, read, tmp_path, AccessionNumber="OWN-1")
+def test_a_number_that_came_with_the_image_is_left_alone(box: Settings, database: Database, receive: Receive) -> None:
+    receive(AccessionNumber="OWN-1")
     settings = replace(box, worklist=WorklistSettings(host="127.0.0.1", port=free_port()))
     with spool_of(box) as spool:
         assert not Fetcher(settings, database, spool, lambda number: None).step()
@@ -98,13 +102,10 @@ def test_a_number_that_came_with_the_image_is_left_alone(
     ("language", "words"),
     [("en", "names another person under this patient number"), ("fr", "nomme une autre personne sous ce numéro")],
 )
-def test_doubt_is_said_on_the_page(  # noqa: PLR0913
-    tmp_path: Path, receiver: int, box: Settings, database: Database, read: Read, language: str, words: str
-) -> None:
-    received(receiver, read, tmp_path)
-    with wlmscpfs(tmp_path, scheduled(PatientName="Somebody^Else")) as port:
-        shown = asked(box, database, port)
-    client = create_app(box, Live(box.run_dir, streams=2)).test_client()
+def test_doubt_is_said_on_the_page(box: Settings, ask: Ask, receive: Receive, language: str, words: str) -> None:
+    receive()
+    shown = ask(scheduled(PatientName="Somebody^Else"))
+    client = create_app(box).test_client()
     page = client.get(f"/study/{shown.study_key}", headers={"Accept-Language": language}).get_data(as_text=True)
     assert words in page
     assert "Somebody" not in page
