@@ -27,11 +27,6 @@ from tests.support import inputs
 from tests.support.pacs import free_port, scripted
 from tests.support.studies import put_finished_study
 
-# pynetdicom leaves a socket that it could not connect to the collector of garbage.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 MATCH = {"StudyInstanceUID": "1.2.3", "PatientID": "PHANTOM-1"}
 
 

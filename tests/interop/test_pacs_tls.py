@@ -22,10 +22,6 @@ from tests.support.pacs import orthanc
 from tests.support.studies import ready_box
 
 Read = Callable[[], None]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 
 
 def options(settings: Settings, folder: Path) -> dict[str, Any]:
