@@ -43,9 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(commands)
     _add_certificate(commands)
     _add_store(commands)
+    _add_quarantine(commands)
     _add_doctor(commands)
     _add_audit(commands)
     _add_clock(commands)
+    _add_backup(commands)
     return parser
 
 
@@ -108,6 +110,16 @@ def _add_store(commands: _Commands) -> None:
     rebuild.set_defaults(run=_rebuild_store)
 
 
+def _add_quarantine(commands: _Commands) -> None:
+    command = commands.add_parser("quarantine", help="files that were set aside because they could not be read")
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+    verbs.add_parser("list", help="print each with its reason").set_defaults(run=_list_quarantine)
+    export = verbs.add_parser("export", help="copy the files, with a list of the reasons, into a folder")
+    export.add_argument("folder", type=_path, metavar="DIR")
+    export.set_defaults(run=_export_quarantine)
+    verbs.add_parser("retry", help="have all of them read again").set_defaults(run=_retry_quarantine)
+
+
 def _add_doctor(commands: _Commands) -> None:
     command = commands.add_parser("doctor", help="say in plain words what is wrong with this machine")
     command.set_defaults(run=_doctor)
@@ -132,6 +144,20 @@ def _add_clock(commands: _Commands) -> None:
     by_hand.set_defaults(run=_clock_set)
     modality = verbs.add_parser("from-modality", help="print the X-ray unit's time and how to take it over")
     modality.set_defaults(run=_clock_from_modality)
+
+
+def _add_backup(commands: _Commands) -> None:
+    backup = commands.add_parser("backup", help="write all that the box holds to one encrypted file; it may run")
+    backup.add_argument("target", type=_path, metavar="FILE_OR_FOLDER")
+    backup.set_defaults(run=_backup)
+    restore = commands.add_parser("restore", help="put a backup back, on this box or another one")
+    restore.add_argument("source", type=_path, metavar="FILE")
+    restore.add_argument("--force", action="store_true", help="replace what the box holds")
+    restore.set_defaults(run=_restore)
+    for command in (backup, restore):
+        command.add_argument(
+            "--passphrase-file", type=_path, metavar="FILE", help="read the passphrase from a file instead of asking"
+        )
 
 
 def _serve(given: argparse.Namespace, settings: config.Settings) -> int:
@@ -226,6 +252,29 @@ def _rebuild_store(given: argparse.Namespace, settings: config.Settings) -> int:
     return 0
 
 
+def _list_quarantine(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.store import quarantine
+
+    for line in quarantine.lines(quarantine.listed(settings.database)):
+        print(line)
+    return 0
+
+
+def _export_quarantine(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.store import quarantine
+
+    print(f"{quarantine.export(settings, given.folder)} files copied to {given.folder}")
+    return 0
+
+
+def _retry_quarantine(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.store import database, quarantine
+
+    with database.opened(settings.database) as opened:
+        print(f"{quarantine.retry(opened)} files are read again")
+    return 0
+
+
 def _doctor(given: argparse.Namespace, settings: config.Settings) -> int:
     from edge.health.doctor import doctor
 
@@ -260,6 +309,20 @@ def _clock_from_modality(given: argparse.Namespace, settings: config.Settings) -
     from edge.health.clock_command import print_modality_time
 
     return print_modality_time(settings)
+
+
+def _backup(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.health.backup_command import make
+
+    return make(settings, given.config, given.target, given.passphrase_file)
+
+
+def _restore(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.health.backup_command import put_back
+    from edge.pipeline.supervisor import locked
+
+    with locked(settings):
+        return put_back(settings, given.source, given.passphrase_file, force=given.force)
 
 
 def _check_models() -> Mapping[str, ModelError | None]:

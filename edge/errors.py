@@ -103,7 +103,25 @@ class SetupError(EdgeError):
         "bad_certificate_name": N_("The name %(name)s should be letters, digits, dots, dashes and underscores (63)."),
         "certificate_exists": N_("A certificate for %(name)s exists. Revoke it first, or choose another name."),
         "certificate_unknown": N_("No certificate was issued to %(name)s."),
+        "passphrases_differ": N_("The two passphrases differ."),
         "path_too_long": N_("The path %(path)s is too long for a socket (%(limit)s characters at most)."),
+    }
+
+
+class BackupError(EdgeError):
+    """A backup that could not be made or put back; the person who asked for it has to act."""
+
+    texts = {
+        "short_passphrase": N_("The passphrase needs at least %(limit)s characters."),
+        "no_room": N_("Not enough room at %(path)s: the backup needs %(needed)s MB."),
+        "backup_failed": N_("The backup %(path)s could not be written: %(problem)s."),
+        "not_read_back": N_("What was written to %(path)s does not read back as it was. Use another stick."),
+        "not_a_backup": N_("The file %(path)s is not a backup of this box."),
+        "unopenable": N_(
+            "The backup cannot be opened: wrong passphrase, or the file is damaged or cut off. Nothing was changed."
+        ),
+        "newer": N_("The backup was made by a newer version of the software. Update this box first."),
+        "not_empty": N_("The folder %(path)s already holds a box. Use --force to replace it."),
     }
 
 

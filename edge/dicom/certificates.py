@@ -40,6 +40,7 @@ from edge import clock
 from edge.config import Settings
 from edge.errors import SetupError
 from edge.store.files import write_durably
+from edge.store.journal import Action, note_alone
 
 _AUTHORITY_LIFE = timedelta(days=30 * 365)
 _ISSUED_LIFE = timedelta(days=15 * 365)
@@ -139,6 +140,7 @@ def issue(settings: Settings, name: str, out: Path, *, server: bool = False) -> 
         write_durably(_issued(place, name), [identity.certificate.public_bytes(Encoding.PEM)])
         for ending, content in _handed_out(identity, authority.certificate, name, password):
             write_durably(out / ending, [content])
+    _note(settings, "issued")
     return password
 
 
@@ -156,6 +158,12 @@ def revoke(settings: Settings, name: str) -> None:
         revoked = place / "revoked" / f"{name}@{secrets.token_hex(4)}{_ENDING}"
         write_durably(revoked, [_issued(place, name).read_bytes()])
         _issued(place, name).unlink()
+    _note(settings, "revoked")
+
+
+def _note(settings: Settings, code: str) -> None:
+    if settings.database.exists():  # before the first start there is nobody yet to tell
+        note_alone(settings.database, Action.CERTIFICATE_ISSUED, code=code)
 
 
 def listed(settings: Settings) -> list[Listed]:

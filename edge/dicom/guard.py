@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pynetdicom.pdu import A_ASSOCIATE_RQ
@@ -21,6 +22,7 @@ from edge import clock, log
 from edge.config import LOOPBACK, Settings
 from edge.dicom.send import TITLE
 from edge.errors import SetupError
+from edge.store.journal import Action, note_alone
 
 PDU_S = 10.0
 """Seconds that one PDU may take from its first byte to its last."""
@@ -90,9 +92,15 @@ class Rules:
 
 
 class Refusals:
-    """Counts what was refused, and logs it: a few hosts a minute by name, and all of them as sums."""
+    """Counts what was refused, and logs it: a few hosts a minute by name, and all of them as sums.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    database : whose journal gets the sums too, for the audit trail; None for none.
+    """
+
+    def __init__(self, database: Path | None = None) -> None:
+        self._database = database
         self._lock = threading.Lock()
         self._named: set[tuple[str, str]] = set()
         self._counts: Counter[str] = Counter()
@@ -124,6 +132,14 @@ class Refusals:
             self._since += seconds
         for code, count in counts.items():
             log.event("connections_refused", code=code, count=count, seconds=round(seconds))
+        if counts and self._database is not None:
+            # A thread of its own: whoever waits at the door must not wait for the disk.
+            threading.Thread(target=_note, args=(self._database, counts)).start()
+
+
+def _note(database: Path, counts: Counter[str]) -> None:
+    for code, count in counts.items():
+        note_alone(database, Action.ASSOCIATION_REJECTED, code=code, count=count)
 
 
 class GuardedSocket(AssociationSocket):

@@ -146,7 +146,7 @@ class Server(ThreadedAssociationServer):
     daemon_threads = True
 
     def __init__(self, settings: Settings, entity: AE, handlers: list[Any]) -> None:
-        self.refusals = Refusals()
+        self.refusals = Refusals(settings.database)
         self._settings = settings
         self._rules = Rules(settings)
         self._lobby: dict[socket.socket, Guest] = {}  # oldest first

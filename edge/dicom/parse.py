@@ -120,7 +120,7 @@ def _check_kind(dataset: Dataset) -> None:
 
 def _is_cut(dataset: Dataset, file: LimitedFile) -> bool:
     # pydicom reads on silently where a file ends inside an element.
-    last = dataset.get_item(list(dataset.keys())[-1])
+    last = list(dataset.values())[-1]
     return isinstance(last, RawDataElement) and last.value_tell + last.length != file.tell()
 
 

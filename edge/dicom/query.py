@@ -10,7 +10,7 @@ needs the box's address in the PACS; the patient root, which many PACS do not of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
@@ -116,7 +116,8 @@ def fetch(peer: Peer, asked: Asked, spool: Spool, limits: Limits) -> int:
     """
     taker = _Taker(peer, asked, spool)
     try:
-        return _get(peer, asked, taker, limits)
+        with spool.together(peer.ae_title) as taker.association_id:
+            return _get(peer, asked, taker, limits)
     except PeerError as error:
         if error.code not in {"not_offered", "peer_failed", "incomplete"} or taker.kept or taker.refused:
             raise
@@ -177,6 +178,7 @@ class _Taker:
 
     def __init__(self, peer: Peer, asked: Asked, spool: Spool) -> None:
         self.kept = self.refused = 0
+        self.association_id: int | None = None
         self._peer = peer
         self._asked = asked
         self._spool = spool
@@ -203,7 +205,8 @@ class _Taker:
 
     def _keep(self, event: evt.Event, content: bytes) -> int:
         try:
-            self._spool.keep(encode_file_meta(event.file_meta), content, _delivery(event, self._peer.ae_title))
+            delivery = replace(_delivery(event, self._peer.ae_title), association_id=self.association_id)
+            self._spool.keep(encode_file_meta(event.file_meta), content, delivery)
         except StorageError as error:
             self._stop(event, error)
             return error.dicom_status

@@ -168,7 +168,12 @@ def _decode(file: LimitedFile, part: Dataset, span: Span, plugin: str = "") -> S
     part.add_new(_PIXEL_DATA, span.vr, file.piece(span.offset, span.length))
     part["PixelData"].is_undefined_length = not decoder.is_native
     plugin = plugin if plugin in decoder.available_plugins else ""
-    return next(decoder.iter_array(part, decoding_plugin=plugin))[0]
+    try:
+        return next(decoder.iter_array(part, decoding_plugin=plugin))[0]
+    except Exception:
+        raise
+    except BaseException as error:  # the panics of pylibjpeg-rle are no exceptions (pyo3)
+        raise UnreadableError("undecodable") from error
 
 
 def _guessed_transfer_syntax(dataset: Dataset) -> UID:

@@ -29,7 +29,7 @@ from edge.pipeline.pictures import write_pictures
 from edge.pipeline.reading import Known, SourceImage, load_engines, read_study
 from edge.pipeline.schema import to_json
 from edge.pipeline.step_budget import DECODING, OUT_OF_MEMORY, STORING, Budget, fault
-from edge.store import completeness, instances, queue
+from edge.store import completeness, instances, quarantine, queue
 from edge.store.database import connect
 from edge.types import StudyResult
 
@@ -209,6 +209,7 @@ def run(settings: Settings, last_exit: int = 0) -> int:
         log.event("model_refused", model=refused.values.get("model"), code=refused.code)
     if not faults:
         queue.retry(database, ModelError.texts)
+    log.event("tried_again", count=quarantine.retry(database, judged_elsewhere=True))
     # A killed worker leaves an image of a patient behind.
     for left in settings.run_dir.glob(f"{FOLDER_PREFIX}*"):
         shutil.rmtree(left, ignore_errors=True)

@@ -42,8 +42,8 @@ def begin(database: Database, calling_ae_title: str, host: str = "") -> int:
     """
     with writing(database):
         row = database.execute(
-            "INSERT INTO associations (owner, calling_ae_title) VALUES (?, ?) RETURNING id",
-            (identity(os.getpid()), calling_ae_title),
+            "INSERT INTO associations (owner, calling_ae_title, host) VALUES (?, ?, ?) RETURNING id",
+            (identity(os.getpid()), calling_ae_title, host),
         ).fetchone()
         number = int(row["id"])
         told = {"ae_title": journal.printable(calling_ae_title), "host": host} if calling_ae_title or host else {}

@@ -30,7 +30,7 @@ def used_share(source: Path | Database, settings: Settings, extra_bytes: int = 0
     Raises
     ------
     StorageError
-        Where the database cannot be opened.
+        Where the database cannot be opened, or the disk does not answer.
     """
     share = partition_share(settings.data_dir, extra_bytes)
     if not settings.storage.budget_mb:
@@ -41,8 +41,17 @@ def used_share(source: Path | Database, settings: Settings, extra_bytes: int = 0
 
 
 def partition_share(folder: Path, extra_bytes: int = 0) -> float:
-    """How full the partition of a folder is, from 0 to 1."""
-    disk = os.statvfs(folder)
+    """How full the partition of a folder is, from 0 to 1.
+
+    Raises
+    ------
+    StorageError
+        Where the disk does not answer.
+    """
+    try:
+        disk = os.statvfs(folder)
+    except OSError as error:
+        raise StorageError("write_failed") from error
     used = disk.f_blocks - disk.f_bfree
     return (used * disk.f_frsize + extra_bytes) / max(1, (used + disk.f_bavail) * disk.f_frsize)
 
@@ -58,7 +67,7 @@ def require_room(database: Database, settings: Settings, size_bytes: int) -> Non
     Raises
     ------
     StorageError
-        ``no_room``; nothing was written.
+        ``no_room``, or where the disk does not answer; nothing was written.
     """
     if used_share(database, settings, size_bytes) >= REFUSE_FROM:
         raise StorageError("no_room")

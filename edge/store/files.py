@@ -15,7 +15,8 @@ from pathlib import Path
 
 from edge.errors import StorageError
 
-_PART = ".part"
+PART = ".part"
+"""What the name of a file ends with that is not whole yet."""
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -27,7 +28,7 @@ def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
     StorageError
         ``disk_full`` or ``write_failed``; nothing is left behind.
     """
-    part = path.with_name(path.name + _PART)
+    part = path.with_name(path.name + PART)
     try:
         try:
             _write(part, pieces)
@@ -73,7 +74,7 @@ def sync_folder(folder: Path) -> None:
 
 def remove_parts(folder: Path) -> None:
     """Remove what writers left that were killed; a part that somebody writes now stays."""
-    for part in folder.glob(f"*{_PART}"):
+    for part in folder.glob(f"*{PART}"):
         _remove_unlocked(part)
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from edge import __version__
 from edge.store import completeness, facts, journal
+from edge.store import quarantine as quarantine_
 from edge.store.associations import note_key
 from edge.store.database import writing
 from edge.types import Instance, Remark, State
@@ -96,7 +98,10 @@ def add_received(database: Database, instance: Instance, association_id: int | N
         Nothing was recorded; the object must not be acknowledged.
     """
     with writing(database):
-        receipt = _same_content(database, instance) or _insert(database, instance)
+        receipt = _same_content(database, instance)
+        if receipt is not None and not receipt.is_new:
+            quarantine_.retry_one(database, receipt.instance_id)
+        receipt = receipt or _insert(database, instance)
         if association_id is not None:
             database.execute(
                 "UPDATE instances SET association_id = ? WHERE id = ?", (association_id, receipt.instance_id)
@@ -199,7 +204,8 @@ def quarantine(database: Database, instance_id: int, remark: Remark, attributes:
     reason = remark.as_json()
     with writing(database):
         database.execute(
-            "UPDATE instances SET state = 'quarantined', reason = ? WHERE id = ?", (json.dumps(reason), instance_id)
+            "UPDATE instances SET state = 'quarantined', reason = ?, judged_by = ? WHERE id = ?",
+            (json.dumps(reason), __version__, instance_id),
         )
         study_id = _study_of(database, instance_id)
         if attributes is not None:

@@ -199,3 +199,10 @@ def _sticks(database: Database) -> None:
             counts TEXT NOT NULL,
             arrived_at TEXT NOT NULL
         )""")
+
+
+@MIGRATIONS(name="0011_quarantine")
+def _quarantine(database: Database) -> None:
+    # Which version of the software set an object aside; empty for those before this column.
+    database.execute("ALTER TABLE instances ADD COLUMN judged_by TEXT NOT NULL DEFAULT ''")
+    database.execute("ALTER TABLE associations ADD COLUMN host TEXT NOT NULL DEFAULT ''")

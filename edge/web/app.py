@@ -16,6 +16,7 @@ from edge.types import N_
 from edge.web import guard, languages, wording
 from edge.web.live import Live
 from edge.web.stick import StickPages
+from edge.web.stow import Stow, UidConverter
 from edge.web.views import KeyConverter, Pages, VersionConverter
 
 _SPARE_THREADS = 4
@@ -50,12 +51,13 @@ def create_app(
         For a default language that the page does not have.
     """
     app = _Page("edge.web")
-    app.url_map.converters.update(key=KeyConverter, version=VersionConverter)
+    app.url_map.converters.update(key=KeyConverter, version=VersionConverter, uid=UidConverter)
     guard.install(app)
     languages.install(app, settings.web.language)
     live = live or Live(settings.run_dir, streams(settings))
     app.register_blueprint(Pages(settings, live, wake).blueprint())
     app.register_blueprint(StickPages(settings, live, wake).blueprint())
+    app.register_blueprint(Stow(settings, wake).blueprint())
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.register_error_handler(HTTPException, _trouble)
     app.register_error_handler(EdgeError, _trouble)

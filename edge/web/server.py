@@ -20,6 +20,7 @@ from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
 from edge.errors import SetupError
 from edge.store.files import write_durably
+from edge.web import bodies
 from edge.web.app import create_app, streams
 from edge.web.live import Live
 
@@ -42,6 +43,7 @@ def run(settings: Settings) -> int:
     live, speaker = Live(settings.run_dir, streams(settings)), Speaker(settings.run_dir, "web")
     app = create_app(settings, live, speaker.wake)
     server = _server(app, listening, settings.web.threads)
+    bodies.limit(server, settings.data_dir, settings.run_dir)
     # waitress ends its loop on SystemExit, and then waits for the threads that still answer.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: _stop(live))

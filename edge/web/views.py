@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from edge import log
 from edge.config import Settings
 from edge.errors import BadAgeError, StorageError
-from edge.store import budget, facts, queue, retention, studies
+from edge.store import budget, facts, quarantine, queue, retention, studies
 from edge.store.database import opened
 from edge.store.journal import Action, note_alone
 from edge.types import State
@@ -81,6 +81,7 @@ class Pages:
             ("/events", self.events),
             ("/healthz", self.health),
             ("/status", self.status),
+            ("/quarantine", self.quarantine),
         )
         for address, view in routes:
             pages.add_url_rule(address, view.__name__, view)
@@ -176,6 +177,10 @@ class Pages:
         studies.worklist(self._settings.database, 1)
         share = budget.used_share(self._settings.database, self._settings)
         return jsonify(status="ok", disk=budget.level(share), disk_used=round(share, 3))
+
+    def quarantine(self) -> str:
+        """What could not be read, and why."""
+        return render_template("quarantine.html", found=quarantine.listed(self._settings.database, SHOWN), shown=SHOWN)
 
     def status(self) -> str:
         """How full the box is, what it deleted, and what waits for a person."""

@@ -188,6 +188,8 @@ def test_memory_is_limited_and_the_next_file_is_read(tmp_path: Path) -> None:
         (bombs.many_fragments, "too_many_elements"),
         (bombs.huge_text, "header_too_large"),
         (bombs.rle, "too_many_pixels"),
+        (bombs.damaged_rle, "undecodable"),
+        (bombs.long_end, "no_pixel_data"),
     ],
 )
 def test_what_asks_for_too_much_is_named_by_a_child_that_lives_on(

@@ -46,3 +46,7 @@ class Row:
     number: int
     goal: str
     run: Callable[[Trial], Outcome]
+
+
+class Skipped(Exception):
+    """Raised by a row that this machine cannot try; its text tells why."""

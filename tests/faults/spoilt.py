@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from edge.config import StudySettings
-from edge.dicom.send import echo
 from edge.store.studies import WorklistRow
 from edge.types import State
 from tests.faults.row import Trial
 from tests.support import inputs
-from tests.support.box import Box, box_settings, eventually, served
-from tests.support.sender import send
+from tests.support.box import WAIT_S, Box, box_settings, eventually, served
+from tests.support.sender import associated, send
 
 _ENDED = frozenset({State.DONE, State.NO_RESULT, State.FAILED, State.QUARANTINED})
 _LOOK_S = 0.2
@@ -89,7 +88,10 @@ def _watched(box: Box) -> Generator[dict[str, int], None, None]:
     def watch() -> None:
         while not stopped.wait(_LOOK_S):
             seen["asked"] += 1
-            seen["silent"] += not (echo("127.0.0.1", port, "CHESTEDGE", timeout_s=10) and _page_answers(box.address))
+            seen["silent"] += 1  # until both have answered
+            with associated(port) as association:
+                association.release()
+            seen["silent"] -= _page_answers(box.address)
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -102,7 +104,7 @@ def _watched(box: Box) -> Generator[dict[str, int], None, None]:
 
 def _page_answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(address, timeout=WAIT_S) as answer:  # noqa: S310
             return int(answer.status) == 200
     except OSError:
         return False

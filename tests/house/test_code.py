@@ -23,6 +23,7 @@ else:
 PRINTING = {
     "edge/__main__.py",
     "edge/audit/command.py",
+    "edge/health/backup_command.py",
     "edge/health/clock_command.py",
     "edge/health/doctor.py",
     "edge/pipeline/analyze.py",

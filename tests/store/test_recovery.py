@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from edge.store.database import connect
 from edge.store.reconcile import reconcile
 from edge.store.recovery import is_sound, prepare
 from edge.store.spool import Spool
+from tests.support.damage import DAMAGES, garbage, missing
 from tests.support.objects import put
 from tests.support.studies import put_ready_study, ready_box
 
@@ -47,40 +47,6 @@ def fill(box: Settings, count: int = 20) -> list[tuple[str, str]]:
 def contents(box: Settings) -> list[tuple[str, str]]:
     with connect(box.database) as database:
         return sorted(map(tuple, database.execute("SELECT sop_instance_uid, sha256 FROM instances")))
-
-
-def missing(path: Path) -> None:
-    path.unlink()
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def garbage(path: Path) -> None:
-    path.write_bytes(os.urandom(path.stat().st_size))
-
-
-def half(path: Path) -> None:
-    settle(path)
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def one_page(path: Path) -> None:
-    settle(path)
-    with path.open("r+b") as file:
-        file.seek(4096 * 3)
-        file.write(os.urandom(4096))
-
-
-def settle(path: Path) -> None:
-    """Everything is in the database file itself."""
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-
-
-DAMAGES = (missing, empty, garbage, half, one_page)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -114,6 +114,15 @@ def huge_text(path: Path, size_mib: int = 64) -> Path:
     return path
 
 
+def long_end(path: Path) -> Path:
+    """A header whose last element is longer than what the box keeps in memory, and no image."""
+    dataset = inputs.dx()
+    del dataset.PixelData
+    dataset.add_new(0x00FF0010, "LO", "MAKER")
+    dataset.add_new(0x00FF1000, "UN", bytes(2 * _MEGA))
+    return inputs.save(dataset, path)
+
+
 def many_fragments(path: Path, count: int = 2_000_000) -> Path:
     """A compressed image in millions of fragments of nothing."""
     dataset = inputs.dx(bits=8)
@@ -132,6 +141,17 @@ def many_frames(path: Path) -> Path:
 def rle(path: Path, side_px: int = 10_000) -> Path:
     """A real black image in RLE, as large as a side may be."""
     return inputs.huge_rle_dicom(path, side_px)
+
+
+def damaged_rle(path: Path) -> Path:
+    """Segments (PS3.5 annex G) that hold more values than the header tells; the decoder panics."""
+    dataset = inputs.dx(inputs.phantom(128, 112))
+    half = b"\x81\x05" * 200
+    frame = struct.pack("<16I", 2, 64, 64 + len(half), *[0] * 13) + half + half
+    dataset.file_meta.TransferSyntaxUID = RLELossless
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
+    return inputs.save(dataset, path)
 
 
 def jpeg2000(path: Path) -> Path:

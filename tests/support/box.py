@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -112,6 +112,15 @@ def box_settings(data_dir: Path) -> Settings:
     return Settings(data_dir=data_dir, dicom=DicomSettings(port=0), web=WebSettings(port=0))
 
 
+def _toml(settings: Settings) -> str:
+    """All settings as a file; what JSON writes of a text, a number, a truth value or a list is TOML too."""
+    given = json.loads(config.to_json(settings))
+    lines = [f"data_dir = {json.dumps(given.pop('data_dir'))}"]
+    for table, values in given.items():
+        lines += [f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
+    return "\n".join(lines) + "\n"
+
+
 @contextmanager
 def served(settings: Settings, *options: str, program: str = "edge") -> Generator[Box, None, None]:
     """A whole box, ready; it is killed at the end where the test did not stop it.
@@ -121,11 +130,7 @@ def served(settings: Settings, *options: str, program: str = "edge") -> Generato
     program : the module that is run, with the command line of ``edge``.
     """
     file = settings.data_dir.parent / "box.toml"
-    dicom = "\n".join(f"{name} = {json.dumps(value)}" for name, value in asdict(settings.dicom).items())
-    file.write_text(
-        f"data_dir = {json.dumps(str(settings.data_dir))}\n[dicom]\n{dicom}\n[web]\nport = {settings.web.port}\n"
-        f"[study]\nstage_s = {settings.study.stage_s}\n"
-    )
+    file.write_text(_toml(settings))
     command = [sys.executable, "-m", program, "--config", str(file), "serve", *options]
     with (settings.data_dir.parent / "box.log").open("a") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)

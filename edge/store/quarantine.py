@@ -1,0 +1,141 @@
+"""What was set aside: listed, handed out, and tried again where the outcome may be another one.
+
+A file is judged by one version of the software; at the first start of another each is tried once
+more, and so is one that only ran out of time or memory when its bytes are sent again. Nothing is ever
+removed from here. Rejected: a folder of its own, since a file that is tried again would have to move.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from edge import __version__
+from edge.config import Settings
+from edge.errors import SetupError
+from edge.store.database import opened, writing
+from edge.store.journal import printable
+
+CHANCE_CODES = frozenset({"too_much_memory", "too_slow", "reader_crashed", "parser_limit"})
+"""Reasons that do not tell of the file alone: the machine was busy, or a codec failed."""
+INDEX = "index.txt"
+
+_LOST = "file_lost"
+_AGAIN = """UPDATE instances SET state = 'received', attempts = 0, outages = 0, reason = NULL
+            WHERE state = 'quarantined' AND json_extract(reason, '$.code') != ? AND {which} RETURNING study_id"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """One file that could not be read.
+
+    Attributes
+    ----------
+    study_key : of the study row that shows it.
+    name : of the file below ``incoming``.
+    reason : an entry as in ``chest-edge/result/1``, with ``message`` and ``values`` to translate.
+    sender : AE title and address, as far as they are known; not a word of the patient.
+    """
+
+    study_key: str
+    name: str
+    reason: dict[str, Any]
+    sender: str
+    received_at: datetime
+    size_bytes: int
+
+
+def listed(source: Path | Database, limit: int = -1) -> list[SetAside]:
+    """What is set aside, newest first, at most ``limit``; all where that is negative."""
+    with opened(source) as database:
+        rows = database.execute(
+            """SELECT instances.*, study_key, host FROM instances JOIN studies ON studies.id = study_id
+               LEFT JOIN associations ON associations.id = association_id
+               WHERE instances.state = 'quarantined' ORDER BY instances.id DESC LIMIT ?""",
+            (limit,),
+        ).fetchall()
+    return [
+        SetAside(
+            study_key=row["study_key"],
+            name=row["path"],
+            reason=json.loads(row["reason"]),
+            sender=" ".join(filter(None, (printable(row["calling_ae_title"]), row["host"]))),
+            received_at=datetime.fromisoformat(row["received_at"]),
+            size_bytes=row["size_bytes"],
+        )
+        for row in rows
+    ]
+
+
+def retry(database: Database, *, judged_elsewhere: bool = False) -> int:
+    """Have what is set aside read again, and return how many files that are.
+
+    Parameters
+    ----------
+    judged_elsewhere : only what another version of the software judged.
+    """
+    with writing(database):
+        return _again(database, "(NOT ? OR judged_by != ?)", judged_elsewhere, __version__)
+
+
+def retry_one(database: Database, instance_id: int) -> bool:
+    """Have a file read again whose bytes came again, if chance had a part in its judgement.
+
+    Within the caller's transaction.
+    """
+    row = database.execute(
+        "SELECT reason FROM instances WHERE id = ? AND state = 'quarantined'", (instance_id,)
+    ).fetchone()
+    if row is None or json.loads(row["reason"])["code"] not in CHANCE_CODES:
+        return False
+    return _again(database, "id = ?", instance_id) > 0
+
+
+def export(settings: Settings, folder: Path) -> int:
+    """Copy the files that are set aside, under their random names, with an index of why; return how many.
+
+    The index holds nothing of a patient; the files may.
+
+    Raises
+    ------
+    SetupError
+        ``no_permission`` where the folder cannot be written.
+    StorageError
+        Where the database cannot be read.
+    """
+    found = listed(settings.database)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        copied = [item for item in found if _copy(settings.incoming / item.name, folder)]
+        (folder / INDEX).write_text("".join(f"{line}\n" for line in lines(copied)), encoding="utf-8")
+    except OSError as error:
+        raise SetupError("no_permission", path=folder) from error
+    return len(copied)
+
+
+def lines(found: list[SetAside]) -> Iterator[str]:
+    """Each file in one line, parted by tabs: name, code, when, sender, bytes, the reason in words."""
+    for item in found:
+        when, size = item.received_at.isoformat(timespec="seconds"), str(item.size_bytes)
+        yield "\t".join((item.name, item.reason["code"], when, item.sender or "-", size, item.reason["text"]))
+
+
+def _copy(path: Path, folder: Path) -> bool:
+    if not path.exists():
+        return False
+    shutil.copyfile(path, folder / path.name)
+    return True
+
+
+def _again(database: Database, which: str, *values: object) -> int:
+    studies = [row["study_id"] for row in database.execute(_AGAIN.format(which=which), (_LOST, *values)).fetchall()]
+    for study_id in studies:
+        database.execute("UPDATE studies SET state = 'received', reasons = '[]' WHERE id = ?", (study_id,))
+    return len(studies)

@@ -1,0 +1,85 @@
+"""Row 3: the database is destroyed, in every way, and made anew from the stored objects."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from edge.config import Settings
+from edge.store import studies
+from edge.store.database import connect
+from edge.store.reconcile import reconcile
+from edge.store.recovery import prepare
+from edge.store.spool import Spool
+from edge.types import State
+from tests.faults.row import Outcome, Row, Trial
+from tests.support.box import box_settings, eventually, served
+from tests.support.damage import DAMAGES, garbage
+from tests.support.ledger import Ledger, associate, faults, small_image, store
+from tests.support.objects import new_uid, put
+from tests.support.studies import ready_box
+
+_OBJECTS = 100
+_ENDED = (State.DONE, State.NO_RESULT, State.FAILED, State.QUARANTINED)
+
+
+def _run(trial: Trial) -> Outcome:
+    chance, rounds = trial.random(), trial.count(1, 20)
+    back = sum(_round(trial.folder / f"{n}", chance, n) for n in range(rounds * len(DAMAGES)))
+    all_of_them = rounds * len(DAMAGES) * _OBJECTS
+    read_again = _whole_box(trial.folder, chance)
+    figure = (
+        f"{rounds * len(DAMAGES)} databases destroyed in {len(DAMAGES)} ways: {back} of {all_of_them} objects came "
+        f"back; in a running box {read_again} of 3 studies were read again"
+    )
+    return Outcome(figure=figure, ok=back == all_of_them and read_again == 3)
+
+
+def _round(folder: Path, chance: random.Random, number: int) -> int:
+    box = ready_box(folder)
+    before = _filled(box, chance)
+    DAMAGES[number % len(DAMAGES)](box.database)
+    prepare(box)
+    database = connect(box.database)
+    reconcile(database, box)
+    database.close()
+    return len(before & _contents(box)) if not faults(box, Ledger()) else 0
+
+
+def _filled(box: Settings, chance: random.Random) -> set[tuple[str, str]]:
+    spool = Spool(box, lambda number: None)
+    for _ in range(_OBJECTS):
+        put(spool, chance.randbytes(chance.randrange(1, 5000)), new_uid())
+    spool.close()
+    return _contents(box)
+
+
+def _contents(box: Settings) -> set[tuple[str, str]]:
+    database = connect(box.database)
+    query = "SELECT sop_instance_uid, sha256 FROM instances WHERE state = 'received'"
+    rows = {(row[0], row[1]) for row in database.execute(query)}
+    database.close()
+    return rows
+
+
+def _whole_box(folder: Path, chance: random.Random) -> int:
+    settings = box_settings(folder / "var")
+    with served(settings) as box:
+        association = associate(box.receiver_port)
+        for _ in range(3):
+            assert store(association, small_image(chance)) == 0
+        association.release()
+        before = {row.study_key for row in eventually(lambda: _all_read(settings))}
+        box.stop()
+    garbage(settings.database)
+    with served(settings):
+        rows = eventually(lambda: _all_read(settings))
+    return len({row.study_key for row in rows} - before)
+
+
+def _all_read(settings: Settings) -> list[studies.WorklistRow]:
+    rows = studies.worklist(settings.database, 10)
+    return rows if len(rows) == 3 and all(row.state in _ENDED for row in rows) else []
+
+
+ROW = Row(number=3, goal="database destroyed: 100 % of the instances come back", run=_run)

@@ -1,0 +1,93 @@
+"""What was set aside: listed without patient data, handed out, and tried again when the outcome may be another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from edge.__main__ import main
+from edge.config import Settings
+from edge.errors import UnreadableError
+from edge.store import associations, instances, quarantine
+from edge.store.database import connect
+from edge.store.spool import Delivery, Spool
+from tests.support.studies import ATTRIBUTES, new_instance, ready_box
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Settings:
+    return ready_box(tmp_path / "box")
+
+
+@pytest.fixture
+def database(box: Settings) -> Iterator[Database]:
+    database = connect(box.database)
+    yield database
+    database.close()
+
+
+def put_aside(database: Database, code: str = "undecodable", **changes: object) -> instances.Receipt:
+    receipt = instances.add_received(database, new_instance(**changes), associations.begin(database, "CR1", "10.0.0.7"))
+    instances.quarantine(database, receipt.instance_id, UnreadableError(code).remark(), ATTRIBUTES)
+    return receipt
+
+
+def test_a_file_is_listed_with_its_reason_and_sender(database: Database) -> None:
+    receipt = put_aside(database, size_bytes=4242)
+    (found,) = quarantine.listed(database)
+    assert (found.study_key, found.name, found.size_bytes) == (receipt.study_key, str(receipt.path), 4242)
+    assert (found.reason["code"], found.sender) == ("undecodable", "MODALITY 10.0.0.7")
+
+
+def test_another_version_tries_each_file_once(database: Database) -> None:
+    put_aside(database)
+    assert quarantine.retry(database, judged_elsewhere=True) == 0
+    database.execute("UPDATE instances SET judged_by = '0.0.1'")
+    database.conn.commit()
+    assert quarantine.retry(database, judged_elsewhere=True) == 1
+    arrival = instances.next_arrival(database)
+    assert arrival is not None and arrival.attempts == 1
+    instances.quarantine(database, arrival.instance_id, UnreadableError("undecodable").remark(), None)
+    assert quarantine.retry(database, judged_elsewhere=True) == 0
+    assert quarantine.retry(database) == 1
+
+
+def test_a_file_that_is_gone_is_not_tried(database: Database) -> None:
+    receipt = instances.add_received(database, new_instance())
+    instances.lose(database, receipt.instance_id, UnreadableError("file_lost").remark())
+    assert quarantine.retry(database) == 0
+
+
+@pytest.mark.parametrize(("code", "again"), [("too_slow", True), ("reader_crashed", True), ("undecodable", False)])
+def test_bytes_that_come_again_are_tried_again_where_chance_had_a_part(
+    box: Settings, database: Database, code: str, again: bool
+) -> None:
+    spool = Spool(box, lambda number: None)
+    for _ in range(2):
+        receipt = spool.keep(b"", b"the same bytes", Delivery(sop_instance_uid="1.2.3"))
+        arrival = instances.next_arrival(database)
+        if arrival is not None:
+            instances.quarantine(database, arrival.instance_id, UnreadableError(code).remark(), None)
+    spool.close()
+    assert (receipt.is_new, arrival is not None) == (False, again)
+
+
+def test_the_command_lists_copies_and_tries_again(
+    box: Settings, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receipt = put_aside(database)
+    (box.incoming / receipt.path).write_bytes(b"what came")
+    config = tmp_path / "box.toml"
+    config.write_text(f'data_dir = "{box.data_dir}"\n')
+    out = tmp_path / "out"
+    for words in (["list"], ["export", str(out)], ["retry"]):
+        assert main(["--config", str(config), "quarantine", *words]) == 0
+    printed = capsys.readouterr().out
+    assert (out / receipt.path).read_bytes() == b"what came"
+    index = (out / quarantine.INDEX).read_text()
+    assert index in printed and f"{receipt.path}\tundecodable\t" in index
+    assert "Example" not in index and "P-0042" not in index
+    assert quarantine.listed(database) == []
