@@ -149,6 +149,8 @@ class GuardedSocket(AssociationSocket):
     association would tell its state machine of a second connection.
     """
 
+    active_at: float
+    """Monotonic time when a PDU last came or went."""
     _first: bytes
     _deadline: float
     _in_body: bool
@@ -166,6 +168,7 @@ class GuardedSocket(AssociationSocket):
         given.__class__ = cls
         given._first = first
         given._in_body = False
+        given.active_at = clock.monotonic()
         given._cut = cut
         given.socket.settimeout(_SEND_S)
 
@@ -193,6 +196,11 @@ class GuardedSocket(AssociationSocket):
         self._in_body = len(header) == _PDU_HEADER and header[0] in _PDU_TYPES
         return header
 
+    def send(self, bytestream: bytes) -> None:
+        """Send a PDU, as the library does."""
+        super().send(bytestream)
+        self.active_at = clock.monotonic()
+
     def _read(self, count: int) -> bytearray:
         connection: Any = self.socket
         received = bytearray(self._first[:count])
@@ -212,6 +220,7 @@ class GuardedSocket(AssociationSocket):
             raise
         finally:
             connection.settimeout(_SEND_S)
+        self.active_at = clock.monotonic()
         return received
 
 

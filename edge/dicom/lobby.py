@@ -17,7 +17,6 @@ import socket
 import ssl
 import sys
 import threading
-from collections import Counter
 from contextlib import suppress
 from typing import Any, cast
 
@@ -31,6 +30,7 @@ from edge.dicom.tls import server_context
 from edge.errors import EdgeError
 
 _SILENCE_S = 5.0
+_STILL_S = 10.0  # longer than storing an object takes
 _LOBBY = 256
 _MAX_REQUEST_BYTES = 256 * 1024  # 128 presentation contexts of 30 transfer syntaxes need half of it
 _LEAST_REQUEST_BYTES = 68
@@ -52,6 +52,7 @@ class Guest:
         self.address = address
         self.host: str = address[0]
         self.request = bytearray()
+        self.guarded: GuardedSocket | None = None
         self._came_at = clock.monotonic()
         self._is_shaking = context is not None
         self.connection = connection
@@ -101,6 +102,10 @@ class Guest:
         with suppress(OSError):
             self.connection.send(pdu)
 
+    def still_s(self) -> float:
+        """Seconds for which its association has neither heard nor said anything."""
+        return clock.monotonic() - self.guarded.active_at if self.guarded else 0.0
+
     def shutdown(self, how: int) -> None:
         """As of a socket: the server ends what it was given."""
         self.connection.shutdown(how)
@@ -122,9 +127,10 @@ class _Association(RequestHandler):
         association = self._create_association()
         refusals = self.server.refusals
         GuardedSocket.guard(association.dul.socket, bytes(guest.request), lambda code: refusals.note(guest.host, code))
+        guest.guarded = cast(GuardedSocket, association.dul.socket)
         association.start()
         association.join()
-        association.dul.kill_dul()  # alive where a malformed message ended the association's thread
+        association.dul.kill_dul()  # in case an error ended the thread of the association
 
 
 class Server(ThreadedAssociationServer):
@@ -150,7 +156,7 @@ class Server(ThreadedAssociationServer):
         self._settings = settings
         self._rules = Rules(settings)
         self._lobby: dict[socket.socket, Guest] = {}  # oldest first
-        self._places: Counter[str] = Counter()
+        self._seated: list[Guest] = []
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
         self._stopping = threading.Event()
@@ -205,8 +211,7 @@ class Server(ThreadedAssociationServer):
     def _leave(self, guest: Guest) -> None:
         guest.close()
         with self._lock:
-            self._places[guest.host] -= 1
-            self._places += Counter()  # forget those that are gone
+            self._seated.remove(guest)
 
     def _open_door(self) -> None:
         for _ in range(_ACCEPTED_AT_ONCE):
@@ -224,10 +229,9 @@ class Server(ThreadedAssociationServer):
     def _why_not(self, host: str) -> str | None:
         if not self._rules.may_connect(host):
             return "address"
-        waiting = sum(guest.host == host for guest in self._lobby.values())
         with self._lock:
-            is_full = waiting + self._places[host] >= self._settings.dicom.max_per_address
-        return "too_many_connections" if is_full else None
+            held = sum(guest.host == host for guest in (*self._lobby.values(), *self._seated))
+        return "too_many_connections" if held >= self._settings.dicom.max_per_address else None
 
     def _welcome(self, connection: socket.socket, address: Any) -> None:
         if len(self._lobby) >= _LOBBY:
@@ -262,7 +266,7 @@ class Server(ThreadedAssociationServer):
             guest.say(_ABORT)
             self._refuse(guest, "malformed")
             return
-        rejection = self._rules.rejection(guest.host, *ae_titles(guest.request)) or self._place(guest.host)
+        rejection = self._rules.rejection(guest.host, *ae_titles(guest.request)) or self._place(guest)
         if rejection is not None:
             guest.say(rejection.pdu())
             self._refuse(guest, rejection.code)
@@ -274,12 +278,17 @@ class Server(ThreadedAssociationServer):
             self.handle_error(guest, guest.address)
             self._leave(guest)
 
-    def _place(self, host: str) -> Rejection | None:
+    def _place(self, guest: Guest) -> Rejection | None:
         with self._lock:
-            if self._places.total() >= self._settings.dicom.max_associations:
-                return FULL
-            self._places[host] += 1
-        return None
+            if len(self._seated) < self._settings.dicom.max_associations:
+                self._seated.append(guest)
+                return None
+            stillest = max(self._seated, key=Guest.still_s)
+        if stillest.still_s() > _STILL_S:  # the sender's next try finds a place
+            self.refusals.note(stillest.host, "still")
+            with suppress(OSError):
+                stillest.shutdown(socket.SHUT_RDWR)
+        return FULL
 
     def _refuse(self, guest: Guest, code: str) -> None:
         self._forget(guest)

@@ -143,6 +143,26 @@ def test_silent_connections_from_everywhere_take_no_place_and_no_thread(tmp_path
         assert box.refused("lobby_full")
 
 
+def test_associations_that_stand_still_make_room_when_all_places_are_taken(tmp_path: Path) -> None:
+    with receiver(tmp_path, max_associations=2) as box, ExitStack() as open_ones:
+        held = [open_ones.enter_context(connected(box.port, f"127.0.0.{n}")) for n in (2, 3)]
+        for connection in held:
+            connection.sendall(request())
+            assert read_pdu(connection)[0] == 2
+        stirring = 0
+
+        def comes_in() -> bool:
+            nonlocal stirring
+            held[1].sendall(peers.echo_request())  # this one works all the time
+            stirring += read_pdu(held[1])[:1] == b"\4"
+            return quick_echo(box.port) is not None
+
+        assert not comes_in()
+        eventually(comes_in, 25)  # before the library's own limit of 30 s
+        assert box.refused("still") == ["127.0.0.2"]
+        assert stirring > 1
+
+
 def test_silence_is_cut_and_so_is_a_pdu_that_trickles(tmp_path: Path) -> None:
     def silent(port: int) -> float:
         with connected(port) as connection:

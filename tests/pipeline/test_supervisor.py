@@ -52,7 +52,8 @@ def started_with(settings: Settings, *options: str) -> subprocess.CompletedProce
     file = settings.data_dir.parent / "second.toml"
     file.write_text(
         f'data_dir = "{settings.data_dir}"\n[dicom]\nport = {settings.dicom.port}\nae_title = '
-        f'"{settings.dicom.ae_title}"\nhost = "{settings.dicom.host}"\n[web]\nport = {settings.web.port}\n'
+        f'"{settings.dicom.ae_title}"\nhost = "{settings.dicom.host}"\naddresses = {list(settings.dicom.addresses)}\n'
+        f"[web]\nport = {settings.web.port}\n"
     )
     command = [sys.executable, "-m", "edge", "--config", str(file), "serve", *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
@@ -193,6 +194,7 @@ def test_a_port_of_another_program_is_named(settings: Settings, door: str) -> No
     ("dicom", "expected"),
     [
         (DicomSettings(port=0, ae_title="LONGER THAN SIXTEEN"), "dicom.ae_title"),
+        (DicomSettings(port=0, addresses=("192.168.1.0/24", "clinic.lan")), "clinic.lan"),
         (DicomSettings(port=0, host="203.0.113.7"), "dicom.host"),
         (DicomSettings(port=99999), "dicom.port"),
     ],
