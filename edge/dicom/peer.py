@@ -28,6 +28,7 @@ from edge.errors import PeerError
 _CONNECT_S = 5.0
 _ANSWER_S = 30.0
 _MAX_PDU_BYTES = 65536
+_OUT_OF_RESOURCES = 0xA700  # PS3.4 table B.2-1
 _ASSOCIATE_RJ = b"\x03"  # PS3.8 section 9.3.4
 _FIND_LIMITS_BYTES, _FIND_LIMITS_S, _MATCHES = 16 << 20, 60.0, 1000
 
@@ -138,9 +139,9 @@ class Peer:
         entity = AE(ae_title=self.own_ae_title)
         entity.connection_timeout = entity.acse_timeout = _CONNECT_S
         entity.dimse_timeout = entity.network_timeout = _ANSWER_S
-        tls = (client_context(self._settings), "") if self._address.tls else None
+        tls = (client_context(self._settings), self._address.host) if self._address.tls else None
         handlers: list[Any] = [(evt.EVT_DATA_RECV, guard.count)]
-        handlers += [(evt.EVT_C_STORE, offer.store)] if offer.store else []
+        handlers += [(evt.EVT_C_STORE, guard.until_cut(offer.store))] if offer.store else []
         try:
             association = entity.associate(
                 self._address.host,
@@ -175,9 +176,12 @@ class _Guard:
         if self._left < 0:
             self.cut(event.assoc)
 
+    def until_cut(self, store: Callable[[evt.Event], int]) -> Callable[[evt.Event], int]:
+        """The same answer to C-STORE requests until the cut: what was on its way then must not be kept."""
+        return lambda event: _OUT_OF_RESOURCES if self.has_cut else store(event)
+
     def cut(self, association: Association) -> None:
-        """Abort without waiting, and wake whoever waits for the next answer."""
+        """Have whoever waits for the next answer take it for lost, and abort."""
         if not self.has_cut:
             self.has_cut = True
-            association.abort(block=False)
-            association.dimse.msg_queue.put((None, None))
+            association.dimse.msg_queue.put((None, None))  # what the library puts there when a peer breaks off

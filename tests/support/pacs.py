@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import socket
 import subprocess
 import urllib.request
@@ -27,10 +28,20 @@ WORKLIST_FIND = UID("1.2.840.10008.5.1.4.31")
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback address that nobody uses now, and that the kernel gives to nobody by itself."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if not _is_refused(probe, port):
+                return port
+
+
+def _is_refused(probe: socket.socket, port: int) -> bool:
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        return True
+    return False
 
 
 @contextmanager
@@ -185,7 +196,7 @@ def wlmscpfs(folder: Path, *entries: Dataset) -> Generator[int, None, None]:
     (place / "lockfile").touch()
     for number, entry in enumerate(entries):
         entry.save_as(place / f"{number}.wl", implicit_vr=False, little_endian=True)
-    command = ["wlmscpfs", "-dfp", str(place.parent), str(port)]
+    command = ["wlmscpfs", "-dfr", "-dfp", str(place.parent), str(port)]
     with _program(command, folder / "wlmscpfs.log", lambda: _listens(port)):
         yield port
 
