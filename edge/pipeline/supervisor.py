@@ -131,11 +131,13 @@ class Kept:
     def _ended(self, exit_code: int | None, lived_s: float) -> None:
         if lived_s >= _HEALTHY_S:
             self._delay_s = _FIRST_DELAY_S
-        log.event("process_ended", process=self._name, exit_code=exit_code, seconds=self._delay_s)
+        by_a_study = exit_code in (TIMED_OUT, OUT_OF_MEMORY)
+        delay_s = _FIRST_DELAY_S if by_a_study else self._delay_s
+        log.event("process_ended", process=self._name, exit_code=exit_code, seconds=delay_s)
         self.running = None
         self._last_exit = exit_code or 0
-        self._due_at = clock.monotonic() + self._delay_s
-        if exit_code not in (TIMED_OUT, OUT_OF_MEMORY):
+        self._due_at = clock.monotonic() + delay_s
+        if not by_a_study:
             self._delay_s = min(2 * self._delay_s, _LONGEST_DELAY_S)
 
 

@@ -203,11 +203,14 @@ def test_images_of_another_patient_never_become_a_prior(box: Settings, database:
         if event.identifier.QueryRetrieveLevel == "SERIES":
             yield 0xFF00, series
         else:
-            yield 0xFF00, match(
-                StudyInstanceUID=claimed.StudyInstanceUID,
-                StudyDate="20250101",
-                PatientName="Phantom^Test",
-                PatientBirthDate="19700102",
+            yield (
+                0xFF00,
+                match(
+                    StudyInstanceUID=claimed.StudyInstanceUID,
+                    StudyDate="20250101",
+                    PatientName="Phantom^Test",
+                    PatientBirthDate="19700102",
+                ),
             )
 
     with scripted((evt.EVT_C_FIND, find), answering(other)) as port, spool_of(box) as spool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,8 @@ import psutil
 import pytest
 
 from edge.config import DicomSettings, Settings, WebSettings
+from edge.pipeline.step_budget import OUT_OF_MEMORY, TIMED_OUT
+from edge.pipeline.supervisor import Kept
 from edge.types import State
 from tests.support import inputs
 from tests.support.box import WAIT_S, Box, box_settings, echoscu, eventually, served, storescu
@@ -100,6 +103,16 @@ def test_a_killed_process_comes_back_and_the_others_stay(box: Box, tmp_path: Pat
     assert storescu(port, [inputs.chest_dicom(tmp_path / "a.dcm")]) == 0
     eventually(lambda: all_ended(box, 1))
     eventually(lambda: page_answers(box.address))
+
+
+def test_a_worker_that_a_study_ended_is_started_again_soon_and_others_later_each_time(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kept = Kept("worker", tmp_path / "settings.json")
+    for exit_code in (1, TIMED_OUT, OUT_OF_MEMORY, 1, -signal.SIGKILL, TIMED_OUT):
+        kept._ended(exit_code, lived_s=1.0)
+    delays_s = [json.loads(line)["seconds"] for line in capfd.readouterr().err.splitlines()]
+    assert delays_s == [0.5, 0.5, 0.5, 1.0, 2.0, 0.5]
 
 
 def test_what_was_acknowledged_while_the_worker_was_dead_is_read(box: Box, tmp_path: Path) -> None:
