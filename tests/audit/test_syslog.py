@@ -76,8 +76,8 @@ def _length(read: Callable[[int], bytes]) -> int:
 def data_dir(tmp_path: Path) -> Path:
     settings = Settings(data_dir=tmp_path / "var")
     settings.data_dir.mkdir()
-    migrate(settings.database)
     certificates.issue(settings, "SYSLOG", tmp_path / "out", server=True)
+    migrate(settings.database)  # only now, or the first message would tell of the certificate
     return settings.data_dir
 
 
