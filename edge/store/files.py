@@ -26,9 +26,9 @@ def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
     Raises
     ------
     StorageError
-        ``disk_full`` or ``write_failed``; nothing is left behind.
+        ``disk_full`` or ``write_failed``; a new file is not left behind, and one that was there stays.
     """
-    part = path.with_name(path.name + PART)
+    part, is_new = path.with_name(path.name + PART), not path.exists()
     try:
         try:
             _write(part, pieces)
@@ -36,7 +36,8 @@ def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
             sync_folder(path.parent)
         except BaseException:
             part.unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+            if is_new:
+                path.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise StorageError("disk_full" if error.errno in _NO_SPACE else "write_failed") from error
