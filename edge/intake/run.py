@@ -36,6 +36,7 @@ def run(settings: Settings) -> int:
     spool, database = Spool(settings, speaker.wake), connect(settings.database)
     ways = _ways(settings, spool, database, stopped.is_set)
     while not stopped.is_set():
+        spool.sweep()
         if not any([_step(way) for way in ways]):
             listener.wait(_LOOK_S)
     for part in (spool, database, listener, speaker):
