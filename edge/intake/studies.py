@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class StudyImport:
         self._files: list[Parts] | None = None
         self._counts = stick.counts
         self._told_at = clock.monotonic()
-        self._work: Iterator[None] | None = None
+        self._work: Generator[None, None, None] | None = None
 
     def step(self) -> bool:
         """Work for half a second at most; False where there is nothing to do.
@@ -77,13 +77,20 @@ class StudyImport:
         return True
 
     def pulled(self) -> None:
-        """The stick is gone: note how far it came."""
+        """The stick is gone: end its delivery, so that what came is read now, and note how far it came."""
+        self.stop()
         state = sticks.stick(self._bench.database, self._stick.stick_id).state
         if state is StickState.TAKING:
             self._tell(StickState.PULLED)
         sticks.leave(self._bench.database, self._stick.stick_id)
 
-    def _begun(self) -> Iterator[None] | None:
+    def stop(self) -> None:
+        """Let go of the stick and end its delivery; the next step begins anew."""
+        if self._work is not None:
+            self._work.close()
+        self._work = None
+
+    def _begun(self) -> Generator[None, None, None] | None:
         state = sticks.stick(self._bench.database, self._stick.stick_id).state
         if state is StickState.LOOKING:
             return self._look(StickState.LOOKING, StickState.READY)
@@ -91,7 +98,7 @@ class StudyImport:
             return self._take()
         return None
 
-    def _look(self, during: StickState, after: StickState) -> Iterator[None]:
+    def _look(self, during: StickState, after: StickState) -> Generator[None, None, None]:
         self._files, self._counts = [], replace(sticks.NOTHING)
         folder = self._bench.settings.run_dir
         try:
@@ -105,7 +112,7 @@ class StudyImport:
             log.event("stick_unreadable", error_type=type(error).__name__)
         self._tell(after)
 
-    def _take(self) -> Iterator[None]:
+    def _take(self) -> Generator[None, None, None]:
         if self._files is None:
             yield from self._look(StickState.TAKING, StickState.TAKING)
         self._counts = replace(self._counts, taken=0, known=0, refused={})
