@@ -24,6 +24,7 @@ from edge.errors import SourceError, StorageError, UnreadableError
 from edge.intake.mounts import Mount
 from edge.intake.tree import Parts, Tree
 from edge.store import sticks
+from edge.store.associations import Way
 from edge.store.part10 import WholeFile, take_apart
 from edge.store.spool import Spool
 from edge.store.sticks import Counts, Stick, StickState
@@ -118,7 +119,7 @@ class StudyImport:
         self._counts = replace(self._counts, taken=0, known=0, refused={})
         self._tell(StickState.TAKING)
         try:
-            with Tree(self._mount.path) as tree, self._bench.spool.together() as number:
+            with Tree(self._mount.path) as tree, self._bench.spool.together(way=Way.STICK) as number:
                 for parts in self._files or ():
                     self._take_one(tree, parts, number)
                     self._tell_now_and_then(StickState.TAKING)

@@ -118,6 +118,7 @@ def test_a_stick_is_counted_and_taken_in_only_when_asked_for(port: Port, stick: 
     assert (done.state, done.counts.taken, done.counts.done) == (StickState.TAKEN, 4, 4)
     uids = {dcmread(path).SOPInstanceUID for path in (*images, third, fourth)}
     assert {dcmread(path).SOPInstanceUID for path in stored(port.box)} == uids
+    assert [row["way"] for row in port.database.execute("SELECT way FROM associations")] == ["stick"]
     assert fingerprint(stick) == before, "the stick was written to"
 
 

@@ -67,7 +67,7 @@ def test_the_worklist_leads_to_the_stick(client: FlaskClient) -> None:
         (StickState.READY, ["Ready to take in", "Nothing was taken yet", "Take in</button>"], ["remove the stick now"]),
         (StickState.WANTED, ["Leave the stick in", "<progress"], ["remove the stick now", "</button>"]),
         (StickState.TAKING, ["Leave the stick in", 'max="9" value="5"', "5 of 9"], ["remove the stick now"]),
-        (StickState.TAKEN, ["All done", "remove the stick now", 'href="/quarantine"'], ["</button>", "Nothing was taken"]),
+        (StickState.TAKEN, ["All done", "remove the stick now", 'href="/quarantine"'], ["</button>", "taken yet"]),
         (StickState.NO_ROOM, ["no room", "remove the stick now", "Try again</button>"], ['href="/quarantine"']),
         (StickState.PULLED, ["pulled too early", "Put the same stick in again"], ["remove the stick now", "</button>"]),
     ],
