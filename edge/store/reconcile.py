@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 from sqlite_utils import Database
 
+from edge import log
 from edge.config import Settings
 from edge.errors import UnreadableError
 from edge.store.files import remove_parts
@@ -78,10 +79,9 @@ def reconcile(database: Database, settings: Settings) -> Difference:
 
 def _adopt(database: Database, path: Path) -> None:
     try:
-        instance = _described(path)
-    except FileNotFoundError:
-        return  # a copy that its writer has removed since
-    record(database, path.parent, instance)
+        record(database, path.parent, _described(path))
+    except OSError as error:  # gone since, or not to be read: one file must not keep the receiver down
+        log.event("not_taken_in", error_type=type(error).__name__, where=log.where(error))
 
 
 def _described(path: Path) -> Instance:

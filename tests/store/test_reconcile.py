@@ -92,6 +92,13 @@ def test_a_file_that_tells_nothing_is_taken_in_too(box: Settings, database: Data
     assert (box.incoming / "left.dcm").read_bytes() == content
 
 
+def test_a_file_that_cannot_be_read_keeps_no_other_out(box: Settings, database: Database) -> None:
+    (box.incoming / "a.dcm").mkdir()
+    (box.incoming / "b.dcm").write_bytes(b"content")
+    reconcile(database, box)
+    assert [row["path"] for row in kept(database)] == ["b.dcm"]
+
+
 def test_a_row_without_a_file_is_set_aside_in_plain_words(box: Settings, database: Database, spool: Spool) -> None:
     receipt = put(spool, b"content")
     (box.incoming / receipt.path).unlink()
