@@ -249,8 +249,8 @@ def lose(database: Database, instance_id: int, remark: Remark) -> None:
 def _same_content(database: Database, instance: Instance) -> Receipt | None:
     row = database.execute(
         """SELECT instances.id, study_key, path FROM instances JOIN studies ON studies.id = study_id
-           WHERE sop_instance_uid = ? AND sha256 = ?""",
-        (instance.sop_instance_uid, instance.sha256),
+           WHERE sop_instance_uid = ? AND sha256 = ? OR path = ? ORDER BY path = ? DESC""",
+        (instance.sop_instance_uid, instance.sha256, str(instance.path), str(instance.path)),
     ).fetchone()
     if row is None:
         return None

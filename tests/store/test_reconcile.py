@@ -15,8 +15,9 @@ from edge.config import Settings
 from edge.errors import StorageError
 from edge.store import instances, retention, studies
 from edge.store.database import connect
+from edge.store.part10 import take_apart
 from edge.store.reconcile import difference, reconcile
-from edge.store.spool import Spool, record
+from edge.store.spool import Delivery, Spool, record
 from edge.types import Instance, State
 from tests.support.objects import new_uid, put
 from tests.support.studies import ATTRIBUTES, ready_box
@@ -154,6 +155,28 @@ def test_a_file_recorded_by_the_search_and_by_its_writer_is_kept_once(
     assert receipt.is_new
     assert (box.incoming / receipt.path).exists()
     assert len(kept(database)) == 1
+
+
+def test_it_is_kept_where_the_two_name_it_differently(
+    box: Settings, database: Database, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def searched_first(own: Database, incoming: Path, instance: Instance, number: int | None) -> instances.Receipt:
+        reconcile(database, box)
+        return record(own, incoming, instance, number)
+
+    monkeypatch.setattr("edge.store.spool.record", searched_first)
+    receipt = spool.keep(b"", b"\x08\x00content", Delivery(sop_instance_uid="1.2.3"))
+    assert (receipt.is_new, len(kept(database)), (box.incoming / receipt.path).exists()) == (True, 1, True)
+
+
+def test_a_bare_data_set_is_taken_in_under_its_hash(box: Settings, database: Database, spool: Spool) -> None:
+    whole = take_apart([b"\x08\x00\x05\x00CS\x04\x00bare" * 50])
+    spool.keep(whole.file_meta, whole.content, whole.delivery)
+    (before,) = kept(database)
+    forget(database)
+    reconcile(database, box)
+    (after,) = kept(database)
+    assert (after["sha256"], after["size_bytes"]) == (before["sha256"], before["size_bytes"])
 
 
 def test_parts_of_dead_writers_go_and_those_of_living_ones_stay(box: Settings, database: Database) -> None:
