@@ -207,6 +207,17 @@ def test_what_a_restore_would_replace_is_seen(tmp_path: Path, name: str) -> None
     assert not is_empty(box)
 
 
+def test_a_study_that_is_deleted_meanwhile_is_left_out(
+    box: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = next(path for path in box.results.rglob("*") if path.is_file())
+    monkeypatch.setattr(backup, "_check_room", lambda folder, found: picture.unlink())
+    backup.back_up(box, None, tmp_path / "x", PASSPHRASE)
+    with plaintext(tmp_path / "x", PASSPHRASE) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
+        names = archive.getnames()
+    assert "chest-edge.sqlite" in names and str(picture.relative_to(box.data_dir)) not in names
+
+
 def test_a_short_passphrase_is_refused(box: Settings, tmp_path: Path) -> None:
     with pytest.raises(BackupError):
         backup.back_up(box, None, tmp_path / "x", "secret")
