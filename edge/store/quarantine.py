@@ -41,13 +41,15 @@ class SetAside:
     study_key : of the study row that shows it.
     name : of the file below ``incoming``.
     reason : an entry as in ``chest-edge/result/1``, with ``message`` and ``values`` to translate.
-    sender : AE title and address, as far as they are known; not a word of the patient.
+    sender : AE title and address, as far as they are known; for the page alone, since a title can hold a name.
+    host : the address.
     """
 
     study_key: str
     name: str
     reason: dict[str, Any]
     sender: str
+    host: str
     received_at: datetime
     size_bytes: int
 
@@ -67,6 +69,7 @@ def listed(source: Path | Database, limit: int = -1) -> list[SetAside]:
             name=row["path"],
             reason=json.loads(row["reason"]),
             sender=" ".join(filter(None, (printable(row["calling_ae_title"]), row["host"]))),
+            host=row["host"] or "",
             received_at=datetime.fromisoformat(row["received_at"]),
             size_bytes=row["size_bytes"],
         )
@@ -121,10 +124,10 @@ def export(settings: Settings, folder: Path) -> int:
 
 
 def lines(found: list[SetAside]) -> Iterator[str]:
-    """Each file in one line, parted by tabs: name, code, when, sender, bytes, the reason in words."""
+    """Each file in one line, parted by tabs: name, code, when, address of the sender, bytes, the reason in words."""
     for item in found:
         when, size = item.received_at.isoformat(timespec="seconds"), str(item.size_bytes)
-        yield "\t".join((item.name, item.reason["code"], when, item.sender or "-", size, item.reason["text"]))
+        yield "\t".join((item.name, item.reason["code"], when, item.host or "-", size, item.reason["text"]))
 
 
 def _copy(path: Path, folder: Path) -> bool:
