@@ -12,7 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from edge.config import Settings
-from edge.errors import StorageError
+from edge.errors import StorageError, UnreadableError
 from edge.store import instances, retention, studies
 from edge.store.database import connect
 from edge.store.part10 import take_apart
@@ -119,6 +119,33 @@ def test_the_others_of_its_study_are_still_read(box: Settings, database: Databas
     (row,) = studies.worklist(database, 10)
     assert row.state is State.READY
     assert [line["state"] for line in kept(database)] == ["quarantined", "parsed"]
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+@pytest.mark.parametrize("ends_as", ["parsed", "copy", "quarantined"])
+def test_one_that_is_sent_again_leaves_the_others_of_its_study_alone(
+    box: Settings, database: Database, spool: Spool, ends_as: str, is_noticed: bool
+) -> None:
+    named, uids = replace(ATTRIBUTES, study_instance_uid="1.2.3"), [new_uid(), new_uid()]
+    first, second = (put(spool, uid.encode(), uid) for uid in uids)
+    for receipt in (first, second):
+        instances.attach(database, receipt.instance_id, named)
+    (box.incoming / first.path).unlink()
+    if is_noticed:
+        reconcile(database, box)
+    put(spool, uids[0].encode(), uids[0])
+    if ends_as == "parsed":
+        instances.attach(database, first.instance_id, named)
+    elif ends_as == "quarantined":
+        instances.quarantine(database, first.instance_id, UnreadableError("too_slow").remark(), None)
+    else:
+        other = put(spool, uids[0].encode(), new_uid())
+        instances.attach(database, other.instance_id, named)
+        assert instances.identify(database, first.instance_id, None) is instances.Identity.COPY
+    study = database.execute("SELECT state, id FROM studies WHERE study_instance_uid = '1.2.3'").fetchone()
+    row = database.execute("SELECT study_id FROM instances WHERE id = ?", (second.instance_id,)).fetchone()
+    assert (study["state"], row["study_id"]) == ("ready", study["id"])
+    assert database.execute("SELECT count(*) FROM studies").fetchone()[0] == (2 if ends_as == "quarantined" else 1)
 
 
 def test_a_lost_object_that_is_sent_again_is_read_again(box: Settings, database: Database, spool: Spool) -> None:
