@@ -1,8 +1,9 @@
 """What was set aside: listed, handed out, and tried again where the outcome may be another one.
 
 A file is judged by one version of the software; at the first start of another each is tried once
-more, and so is one that only ran out of time or memory when its bytes are sent again. They go
-only as any study does (``edge.store.retention``): seen, and for want of room. Rejected: a folder of its own, since a file that is tried again would have to move.
+more, and so is one that only ran out of time or memory when its bytes are sent again. They
+go only as any study does (``edge.store.retention``): seen, and for want of room. Rejected: a folder
+of its own, since a file that is tried again would have to move.
 """
 
 from __future__ import annotations

@@ -160,9 +160,7 @@ def test_the_view_of_an_older_state_does_not_count(box: Settings, database: Data
     assert make_room(database, box) == 0
 
 
-def test_a_pacs_that_is_asked_for_priors_keeps_nothing_here(
-    box: Settings, database: Database, keys: list[str]
-) -> None:
+def test_a_pacs_that_is_asked_for_priors_keeps_nothing_here(box: Settings, database: Database, keys: list[str]) -> None:
     box = replace(box, pacs=PacsSettings(host="pacs.example"))
     see(database, *keys)
     run_for(database, 31)
