@@ -50,7 +50,7 @@ def elements(depth: int = 2) -> SearchStrategy[bytes]:
         some.sampled_from(_TAGS) | some.integers(0, 0xFFFFFFFF),
         some.sampled_from(_SHORT_VRS + _LONG_VRS),
         _VALUES | inner.map(_item),
-        some.none() | some.none() | some.sampled_from((0, 1, 0xFFFE, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)),
+        some.one_of(*[some.none()] * 5, some.sampled_from((0, 1, 0xFFFE, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF))),
     )
 
 
@@ -65,8 +65,8 @@ def altered(valid: bytes) -> SearchStrategy[bytes]:
     spans = list(pairwise(starts))
     anywhere = some.integers(0, min(len(valid), starts[-2] + 200)) | some.integers(0, len(valid))
     change = some.one_of(
-        some.tuples(some.sampled_from(spans), elements() | some.just(b"")),
-        some.tuples(some.sampled_from(starts).map(lambda start: (start, start)), elements()),
+        *[some.tuples(some.sampled_from(spans), elements() | some.just(b""))] * 4,
+        *[some.tuples(some.sampled_from(starts).map(lambda start: (start, start)), elements())] * 4,
         some.tuples(anywhere.map(lambda place: (place, place + 4)), some.binary(max_size=8)),
         some.tuples(anywhere.map(lambda place: (place, len(valid))), some.just(b"")),
     )
