@@ -19,15 +19,15 @@ from edge.errors import SetupError
 _X509_V_FLAG_NO_CHECK_TIME = 0x200000
 
 
-def server_context(settings: Settings) -> ssl.SSLContext:
+def server_context(settings: Settings, *, wait: bool = True) -> ssl.SSLContext:
     """For connections to the box: only certificates that it issued, and did not revoke, are let in.
 
     Raises
     ------
-    SetupError, StorageError
+    BlockingIOError, SetupError, StorageError
         As ``certificates.opened``.
     """
-    return _context(settings, ssl.PROTOCOL_TLS_SERVER)
+    return _context(settings, ssl.PROTOCOL_TLS_SERVER, wait=wait)
 
 
 def client_context(settings: Settings) -> ssl.SSLContext:
@@ -46,12 +46,12 @@ def own_context(settings: Settings) -> ssl.SSLContext | None:
     return client_context(settings) if settings.dicom.tls else None
 
 
-def _context(settings: Settings, protocol: int) -> ssl.SSLContext:
+def _context(settings: Settings, protocol: int, *, wait: bool = True) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
-    with certificates.opened(settings) as place:
+    with certificates.opened(settings, wait=wait) as place:
         foreign = certificates.trusted(place) if protocol == ssl.PROTOCOL_TLS_CLIENT else []
         try:
             context.load_cert_chain(place / "box.pem")

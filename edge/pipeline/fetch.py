@@ -193,6 +193,7 @@ def run(settings: Settings) -> int:
     pulls.recover(database)
     fetcher = Fetcher(settings, database, spool, speaker.wake)
     while not stopped.is_set():
+        spool.sweep()
         if not fetcher.step():
             listener.wait(_LOOK_S)
     for part in (listener, spool, speaker, database):

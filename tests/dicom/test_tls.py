@@ -180,6 +180,23 @@ def test_a_name_is_never_a_path(box: Settings, tmp_path: Path, name: str) -> Non
         certificates.revoke(box, name)
 
 
+def test_a_slow_stick_keeps_nobody_from_speaking_tls(
+    box: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, written = tmp_path / "stick", []
+
+    def write(path: Path, pieces: list[bytes]) -> None:
+        if path.parent == out:
+            server_context(box, wait=False)
+            written.append(path.name)
+        real(path, pieces)
+
+    real = certificates.write_durably
+    monkeypatch.setattr(certificates, "write_durably", write)
+    issued(box, out)
+    assert written == ["XRAY-1.key", "XRAY-1.crt", "XRAY-1.p12", "ca.crt"]
+
+
 def test_many_at_once_make_one_authority(box: Settings) -> None:
     command = [sys.executable, "-c", "import sys; from pathlib import Path; from edge.config import Settings; "]
     command[-1] += "from edge.dicom.tls import server_context; server_context(Settings(data_dir=Path(sys.argv[1])))"
