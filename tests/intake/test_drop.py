@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -226,6 +227,44 @@ def test_a_full_box_leaves_the_files_until_there_is_room(
     again.step()
     again.step()
     assert (len(stored(box)), left(folder)) == (3, set())
+
+
+def ends(box: Settings) -> list[str]:
+    with connect(box.database) as database:
+        return [row["state"] for row in database.execute("SELECT state FROM associations ORDER BY id")]
+
+
+def test_a_box_that_fills_up_within_a_delivery_breaks_nothing_off(
+    box: Settings, folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        inputs.chest_dicom(folder / f"{number}.dcm")
+    drop = Drop(folder, spool, still_s=0)
+    drop.step()
+    real = spool.keep
+
+    def keep(*args: Any) -> Any:
+        if stored(box):
+            raise StorageError("no_room")
+        return real(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(spool, "keep", keep)
+        drop.step()
+    assert (ends(box), len(stored(box)), left(folder)) == (["released"], 1, {"1.dcm", "2.dcm"})
+    again = Drop(folder, spool, still_s=0)
+    again.step()
+    again.step()
+    assert (ends(box), len(stored(box))) == (["released"] * 2, 3)
+
+
+def test_a_box_that_stops_within_a_delivery_breaks_nothing_off(box: Settings, folder: Path, spool: Spool) -> None:
+    for number in range(3):
+        inputs.chest_dicom(folder / f"{number}.dcm")
+    drop = Drop(folder, spool, stopping=lambda: bool(stored(box)), still_s=0)
+    drop.step()
+    drop.step()
+    assert (ends(box), len(stored(box)), left(folder)) == (["released"], 1, {"1.dcm", "2.dcm"})
 
 
 def test_what_cannot_be_removed_is_not_taken_again_and_again(
