@@ -141,7 +141,7 @@ def test_one_that_is_sent_again_leaves_the_others_of_its_study_alone(
     else:
         other = put(spool, uids[0].encode(), new_uid())
         instances.attach(database, other.instance_id, named)
-        assert instances.identify(database, first.instance_id, None) is instances.Identity.COPY
+        assert instances.identify(database, first.instance_id, None, None) is instances.Identity.COPY
     study = database.execute("SELECT state, id FROM studies WHERE study_instance_uid = '1.2.3'").fetchone()
     row = database.execute("SELECT study_id FROM instances WHERE id = ?", (second.instance_id,)).fetchone()
     assert (study["state"], row["study_id"]) == ("ready", study["id"])
