@@ -47,11 +47,17 @@ UNREADABLE_IMAGES = Remark(
     text=N_("%(count)s images of this study could not be read."),
     severity=Severity.WARN,
 )
+CT_NOT_READ = Remark(
+    code="ct_not_read",
+    text=N_("CT is kept, but the box does not read CT yet."),
+    severity=Severity.STOP,
+)
 
 _COMPARED = (segmentation.STAGE, severity.STAGE)
 """Stages whose model may not have changed since a prior: its error would be taken for a change."""
 _VITAL = (quality.STAGE.name, classification.STAGE.name)
 """Stages without which there is no result."""
+_CT = "CT"
 _MOST_CANDIDATES = 8
 """Images of a study that are held at once and shown to the gate; a radiograph study has one to four."""
 _VIEW_SIDE_PX = 1600
@@ -67,7 +73,7 @@ class SourceImage:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a study holds: ``newest`` are its newest readable images by source, newest first."""
+    """What a study holds: ``newest`` are its newest readable images by source, newest first, and CT last."""
 
     sources: tuple[str, ...]
     newest: list[tuple[str, ParsedImage]]
@@ -158,6 +164,8 @@ def read_study(
     found = _sorted_out(images)
     if not found.newest:
         return _unreadable(found.sources, found.errors[0], study_key)
+    if found.newest[0][1].modality == _CT:
+        return _kept(found, study_key)
     reading = _first_accepted(found.newest, engines, known.comparable(engines), begin)
     stages = reading.stages
     return StudyResult(
@@ -189,8 +197,8 @@ def _sorted_out(images: Iterable[SourceImage]) -> _Found:
     return _Found(tuple(sources), newest, readable=len(sources) - len(errors), errors=tuple(errors))
 
 
-def _age_order(image: ParsedImage) -> tuple[datetime, int]:
-    return image.acquired_at or datetime.min, image.instance_number or 0  # noqa: DTZ901 (DICOM times have no zone)
+def _age_order(image: ParsedImage) -> tuple[bool, datetime, int]:
+    return image.modality != _CT, image.acquired_at or datetime.min, image.instance_number or 0  # noqa: DTZ901 (DICOM times have no zone)
 
 
 def _first_accepted(
@@ -242,6 +250,25 @@ def _reasons(stages: tuple[StageResult, ...]) -> tuple[Remark, ...]:
     referrals = [remark for remark in remarks if remark.code in REFERRALS]
     found = stops or vital or (failures + referrals if refers else [])
     return tuple({remark.code: remark for remark in found}.values())
+
+
+def _kept(found: _Found, study_key: str) -> StudyResult:
+    """A study of CT slices alone. No gate is asked: one would take a scout view for a radiograph."""
+    source, image = found.newest[0]
+    unread = (replace(UNREADABLE_IMAGES, values={"count": str(len(found.errors))}),) if found.errors else ()
+    return StudyResult(
+        study_key=study_key,
+        source=(source, *(other for other in found.sources if other != source)),
+        study_instance_uid=image.study_instance_uid,
+        modality=image.modality,
+        state=State.NO_RESULT,
+        reasons=(CT_NOT_READ,),
+        stages=(),
+        software_version=__version__,
+        completed_at=clock.utc(),
+        remarks=(CT_NOT_READ, *unread),
+        view_pixels=_view(image.radiograph.pixels),
+    )
 
 
 def _unreadable(sources: tuple[str, ...], error: UnreadableError, study_key: str) -> StudyResult:

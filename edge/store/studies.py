@@ -63,7 +63,7 @@ class WorklistRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyView(WorklistRow):
-    """One study with a result of it (``chest-edge/result/1``) and the numbers of all its versions.
+    """One study with a result of it (``chest-edge/result/1``) and the numbers and moments of all its versions.
 
     ``is_old`` tells that there is a newer result; then the state, the decision, the reasons and the
     times are those of the older one.
@@ -72,6 +72,7 @@ class StudyView(WorklistRow):
     is_old: bool
     result: dict[str, Any] | None
     versions: list[int]
+    version_times: list[str]
     accession_number: str
     birth_date: date | None
     sex: str
@@ -123,6 +124,7 @@ def study(source: Path | Database, study_key: str, version: int | None = None) -
         is_old=is_old,
         result=result,
         versions=versions,
+        version_times=[result["completed_at"] for result in results],
         accession_number=row["accession_number"],
         birth_date=date.fromisoformat(row["birth_date"]) if row["birth_date"] else None,
         sex=row["sex"],
@@ -131,9 +133,9 @@ def study(source: Path | Database, study_key: str, version: int | None = None) -
 
 
 def counts(database: Database) -> dict[str, int]:
-    """How many studies there are, how many of them nobody has seen as they are now, and how many were set aside."""
+    """How many studies could be read, how many of all nobody has seen as they are now, how many were set aside."""
     row = database.execute(
-        """SELECT count(*) AS studies,
+        """SELECT coalesce(sum(state != 'quarantined'), 0) AS studies,
                coalesce(sum(viewed_as IS NOT state || ' ' || version), 0) AS unseen,
                coalesce(sum(state = 'quarantined'), 0) AS set_aside FROM studies"""
     ).fetchone()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, render_template
+from flask import Flask, Response, jsonify, render_template, request
 from flask_babel import gettext
 from werkzeug.exceptions import HTTPException, SecurityError
 
@@ -79,8 +79,10 @@ def streams(settings: Settings) -> int:
     return max(1, settings.web.threads - _SPARE_THREADS)
 
 
-def _trouble(error: Exception) -> tuple[str, int]:
+def _trouble(error: Exception) -> tuple[str | Response, int]:
     status, text = _described(error)
+    if request.path.startswith("/dicomweb/"):  # for programs
+        return jsonify(status=status, reason=text), status
     if isinstance(error, SecurityError):
         # A foreign host has no addresses on this box, so that no page can be made for it.
         return text, status

@@ -203,6 +203,19 @@ def test_without_the_gate_or_the_classifier_the_reading_has_failed(name: str) ->
     assert result.reasons[0].values == {"model": name}
 
 
+def test_a_ct_study_is_kept_and_shown_and_not_asked_for_a_better_view() -> None:
+    result = read(*(image(f"{number}", modality="CT", number=number) for number in range(12)))
+    assert (result.state, result.modality, result.stages, len(result.source)) == (State.NO_RESULT, "CT", (), 12)
+    assert [(remark.code, remark.advice) for remark in result.reasons] == [("ct_not_read", None)]
+    assert result.view_pixels is not None
+
+
+def test_the_radiograph_of_a_study_with_ct_is_read_however_many_slices_are_newer() -> None:
+    slices = (image(f"{number}", modality="CT", day=9, number=number) for number in range(12))
+    result = read(image("chest", day=1), *slices)
+    assert (result.state, result.source[0], result.modality) == (State.DONE, "chest", "DX")
+
+
 def ages_seen(header: float | None, stated: float | None) -> tuple[str, list[str]]:
     radiograph = Radiograph(pixels=CHEST, pixel_spacing_mm=(0.2, 0.2), patient_age_years=header)
     result = read_study([image("a", radiograph=radiograph)], box(), KEY, Known(stated_age_years=stated))

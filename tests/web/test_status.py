@@ -125,6 +125,7 @@ def test_what_was_set_aside_is_counted(box: Settings, client: FlaskClient) -> No
     page = client.get("/status").text
     counts = page[page.index('id="counts"') :]
     assert "<dt>Set aside, cannot be read</dt><dd>1</dd>" in counts
+    assert "<dt>On the box</dt><dd>0</dd>" in counts
 
 
 def test_a_list_that_was_made_anew_is_told_for_a_day_of_running(box: Settings, client: FlaskClient) -> None:

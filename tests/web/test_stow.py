@@ -178,6 +178,13 @@ def test_ten_thousand_tiny_parts_end_at_the_limit(box: Settings, port: int) -> N
     assert (status, len(reasons(answer))) == (400, 5000)
 
 
+@pytest.mark.parametrize(("kind", "status"), [("text/plain", 415), (TYPE.replace("; boundary=XX", ""), 400)])
+def test_a_refused_request_has_its_reason_as_json(port: int, kind: str, status: int) -> None:
+    found, answer = post(port, body_of([b"x"]), kind=kind)
+    assert isinstance(answer, str) and (found, json.loads(answer)["status"]) == (status, status)
+    assert json.loads(answer)["reason"]
+
+
 def test_a_foreign_page_stores_nothing(box: Settings, port: int) -> None:
     body = body_of([content_of(inputs.dx())])
     for headers in ({"Origin": "http://attacker.example"}, {"Sec_Fetch_Site": "cross-site"}, {"Origin": "null"}):

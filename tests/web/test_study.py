@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timezone
 
 import pytest
 from flask.testing import FlaskClient
@@ -164,6 +165,22 @@ def test_an_older_reading_can_be_opened_and_says_that_it_is_old(box: Settings, c
     assert "No pneumonia seen" in older and "1 of 2" in older and f'href="/study/{key}"' in older
     assert f"/study/{key}/1/picture.jpg" in older and 'data-old="yes"' in older
     assert 'id="age"' not in older
+
+
+def test_the_page_tells_the_number_of_images_and_when_each_version_was_made(
+    box: Settings, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hour in (9, 17):
+        monkeypatch.setattr(clock, "utc", lambda hour=hour: datetime(2026, 3, 4, hour, 5, tzinfo=timezone.utc))
+        key = put_finished_study(box, make_result("normal", normal=0.97), study_instance_uid="1.2.3")
+    page = page_of(client, key)
+    assert '<dd id="images">2</dd>' in page
+    times = [moment(datetime(2026, 3, 4, hour, 5, tzinfo=timezone.utc)) for hour in (9, 17)]
+    assert re.findall(r"Version (\d)\s*<small>.*?(\d\d:\d\d)<", page) == [("1", times[0]), ("2", times[1])]
+
+
+def moment(utc: datetime) -> str:
+    return utc.astimezone().strftime("%H:%M")
 
 
 def test_every_version_has_its_json(box: Settings, client: FlaskClient) -> None:
