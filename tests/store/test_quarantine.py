@@ -91,5 +91,6 @@ def test_the_command_lists_copies_and_tries_again(
     assert (out / receipt.path).read_bytes() == b"what came"
     index = (out / quarantine.INDEX).read_text()
     assert index in printed and f"{receipt.path}\tundecodable\t" in index
+    assert "\t10.0.0.7\t" in index and "MODALITY" not in index, "an AE title can hold a name"
     assert "Example" not in index and "P-0042" not in index
     assert quarantine.listed(database) == []
