@@ -188,7 +188,7 @@ def load(path: Path | None) -> Settings:
         raise SetupError("unreadable_config", path=path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SetupError("config_syntax", path=path, problem=error) from error
-    return _build(Settings, given, path, prefix="")
+    return _apart(_build(Settings, given, path, prefix=""))
 
 
 def to_json(settings: Settings) -> str:
@@ -204,7 +204,18 @@ def from_json(text: str) -> Settings:
     SetupError
         For an unknown key or a value that cannot be.
     """
-    return _build(Settings, json.loads(text), Path("settings.json"), prefix="")
+    return _apart(_build(Settings, json.loads(text), Path("settings.json"), prefix=""))
+
+
+def _apart(settings: Settings) -> Settings:
+    # What is taken in from a folder is removed there: the box would take its own images, and lose them.
+    own = settings.data_dir.resolve()
+    for name in ("folder", "usb"):
+        given = getattr(settings.intake, name)
+        place = Path(given).resolve()
+        if given and (own == place or own in place.parents or place in own.parents):
+            raise SetupError("folders_overlap", name=f"intake.{name}", path=given, data_dir=settings.data_dir)
+    return settings
 
 
 def _build(kind: type[_T], given: dict[str, Any], path: Path, prefix: str) -> _T:

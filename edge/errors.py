@@ -85,6 +85,10 @@ class SetupError(EdgeError):
     texts = {
         "unknown_setting": N_("Unknown setting %(name)s in %(path)s."),
         "bad_setting": N_("Setting %(name)s should be %(expected)s, but it is %(value)s."),
+        "folders_overlap": N_(
+            "The folder %(path)s (setting %(name)s) and the data folder of the box, %(data_dir)s, lie within each"
+            " other. Choose another folder: the box would take in its own files."
+        ),
         "config_syntax": N_("The configuration %(path)s is not valid TOML: %(problem)s."),
         "unreadable_config": N_("The configuration %(path)s cannot be read. Check its permissions."),
         "port_in_use": N_("Port %(port)s is in use by another program. Stop it or choose another port."),

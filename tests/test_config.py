@@ -68,3 +68,26 @@ def test_a_file_that_is_not_there_or_is_a_folder_is_named(tmp_path: Path) -> Non
 
 def test_the_page_has_every_language_that_may_be_set() -> None:
     assert tuple(LANGUAGES) == config.LANGUAGES
+
+
+@pytest.mark.parametrize("name", ["folder", "usb"])
+@pytest.mark.parametrize("place", ["box", "box/incoming", "", "link", "link/new", "box/../box"])
+def test_a_folder_to_take_from_never_overlaps_with_the_data_of_the_box(tmp_path: Path, name: str, place: str) -> None:
+    (tmp_path / "box" / "incoming").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "box")
+    with pytest.raises(SetupError) as caught:
+        loaded(tmp_path, f'data_dir = "{tmp_path}/box"\n[intake]\n{name} = "{tmp_path}/{place}"\n')
+    assert caught.value.code == "folders_overlap"
+    assert f"intake.{name}" in str(caught.value)
+
+
+def test_a_link_that_leads_into_the_data_only_later_is_seen_by_each_process_at_its_start(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, f'data_dir = "{tmp_path}/box"\n[intake]\nfolder = "{tmp_path}/drop"\n')
+    assert settings.intake.folder == f"{tmp_path}/drop"
+    (tmp_path / "drop").symlink_to(tmp_path / "box")
+    with pytest.raises(SetupError, match="folders_overlap"):
+        config.from_json(config.to_json(settings))
+
+
+def test_a_folder_whose_name_only_begins_alike_is_another(tmp_path: Path) -> None:
+    assert loaded(tmp_path, f'data_dir = "{tmp_path}/box"\n[intake]\nfolder = "{tmp_path}/box-drop"\n').intake.folder
