@@ -236,14 +236,39 @@ def _value(setting: dataclasses.Field[Any], value: Any, path: Path, name: str) -
     if isinstance(default, Path):
         return Path(_typed(str, value, name))
     if isinstance(default, tuple):
+        if type(value) is str:  # what is most often meant
+            raise _misspelt(name, f"a list, such as {_toml([value])}", value)
         return tuple(_typed(str, item, name) for item in _typed(list, value, name))
     return _among(setting.metadata["allowed"], _typed(type(default), value, name), name)
 
 
+_SPELT: dict[type, str] = {
+    int: "a whole number without quotes, such as 42",
+    bool: "true or false, without quotes",
+    str: 'text in quotes, such as "text"',
+    list: 'a list of texts in brackets, such as ["text"]',
+}
+
+
 def _typed(kind: type[_T], value: Any, name: str) -> _T:
-    if type(value) is not kind:
-        raise SetupError("bad_setting", name=name, expected=kind.__name__, value=value)
-    return value
+    if type(value) is kind:
+        return value
+    meant = str(value).strip() if type(value) is str or kind is str else ""
+    if kind is int and meant.isascii() and meant.isdigit():
+        raise _misspelt(name, f"written as {int(meant)}, without quotes", value)
+    if kind is bool and meant.lower() in ("true", "false"):
+        raise _misspelt(name, f"written as {meant.lower()}, without quotes", value)
+    if kind is str and type(value) in (int, float):
+        raise _misspelt(name, f"written in quotes, as {_toml(meant)}", value)
+    raise _misspelt(name, _SPELT[kind], value)
+
+
+def _misspelt(name: str, expected: str, value: Any) -> SetupError:
+    return SetupError("bad_setting", name=name, expected=expected, value=_toml(value))
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)  # JSON spells what can be here as TOML does
 
 
 def _among(allowed: range | tuple[str, ...] | None, value: Any, name: str) -> Any:
