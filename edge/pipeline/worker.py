@@ -21,7 +21,7 @@ from sqlite_utils import Database
 from edge import clock, log
 from edge.bus import Listener, Speaker
 from edge.config import Settings
-from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError
+from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError, content_sha256
 from edge.dicom.reader import FOLDER_PREFIX, Reader
 from edge.errors import ModelError, ReadingError, SetupError, StorageError, UnreadableError
 from edge.lifeline import identity
@@ -127,7 +127,8 @@ class Worker:
         if arrival.attempts > _MAX_PARSE_ATTEMPTS:
             raise UnreadableError("reader_crashed")
         image = self._reader.read(self._path(arrival.path))
-        identity = instances.identify(self._database, arrival.instance_id, image.sop_instance_uid)
+        seen = content_sha256(image)
+        identity = instances.identify(self._database, arrival.instance_id, image.sop_instance_uid, seen)
         if identity is instances.Identity.COPY:
             self._path(arrival.path).unlink(missing_ok=True)
             return None

@@ -130,27 +130,34 @@ def next_arrival(database: Database, run_id: str = "") -> Arrival | None:
         return Arrival(instance_id=row["id"], path=Path(row["path"]), attempts=row["attempts"])
 
 
-def identify(database: Database, instance_id: int, sop_instance_uid: str | None) -> Identity:
+def identify(
+    database: Database, instance_id: int, sop_instance_uid: str | None, content_sha256: str | None
+) -> Identity:
     """Compare a readable object with those before it; a copy is forgotten, and its file is the caller's to remove.
 
     Parameters
     ----------
     sop_instance_uid : as its data set says, for what came as a bare file without a word on its identity.
+    content_sha256 : of what the box sees of it, whatever its encoding.
     """
     with writing(database):
         row = database.execute("SELECT sha256, study_id FROM instances WHERE id = ?", (instance_id,)).fetchone()
-        known = "SELECT 1 FROM instances WHERE sha256 = ? AND id != ? AND state = 'parsed'"
-        if database.execute(known, (row["sha256"], instance_id)).fetchone():
+        known = database.execute(
+            """SELECT id FROM instances WHERE id != ? AND state = 'parsed'
+                   AND (sha256 = ? OR (sop_instance_uid = ? AND content_sha256 = ?))""",
+            (instance_id, row["sha256"], sop_instance_uid, content_sha256),
+        ).fetchone()
+        if known is not None:
             # The delivery of the copy counts: it may end well where the first was broken off.
             database.execute(
                 """UPDATE instances SET association_id = copy.association_id FROM instances AS copy
-                   WHERE copy.id = ? AND copy.association_id IS NOT NULL
-                       AND instances.sha256 = copy.sha256 AND instances.state = 'parsed'""",
-                (instance_id,),
+                   WHERE copy.id = ? AND copy.association_id IS NOT NULL AND instances.id = ?""",
+                (instance_id, known["id"]),
             )
             database.execute("DELETE FROM instances WHERE id = ?", (instance_id,))
             database.execute("DELETE FROM studies WHERE id = ?", (row["study_id"],))
             return Identity.COPY
+        database.execute("UPDATE instances SET content_sha256 = ? WHERE id = ?", (content_sha256, instance_id))
         named = "UPDATE OR IGNORE instances SET sop_instance_uid = ? WHERE id = ? AND sop_instance_uid = ''"
         database.execute(named, (sop_instance_uid or "", instance_id))
         return Identity.CONFLICT if _conflicts(database, instance_id) else Identity.NEW

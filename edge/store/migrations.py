@@ -206,3 +206,9 @@ def _quarantine(database: Database) -> None:
     # Which version of the software set an object aside; empty for those before this column.
     database.execute("ALTER TABLE instances ADD COLUMN judged_by TEXT NOT NULL DEFAULT ''")
     database.execute("ALTER TABLE associations ADD COLUMN host TEXT NOT NULL DEFAULT ''")
+
+
+@MIGRATIONS(name="0012_content")
+def _content(database: Database) -> None:
+    # What the box sees of an object, whatever its encoding; empty until it was read.
+    database.execute("ALTER TABLE instances ADD COLUMN content_sha256 TEXT")
