@@ -41,7 +41,7 @@ def test_settings_survive_their_way_to_a_process() -> None:
         ("[dicom]\nprot = 104", "unknown_setting", "dicom.prot"),
         ("[dicm]\nport = 104", "unknown_setting", "dicm"),
         ("dicom = 104", "bad_setting", "dicom should be a table"),
-        ('[dicom]\nport = "104"', "bad_setting", 'dicom.port should be written as 104, without quotes, but it is'),
+        ('[dicom]\nport = "104"', "bad_setting", "dicom.port should be written as 104, without quotes, but it is"),
         ("[dicom]\nport = true", "bad_setting", "dicom.port should be a whole number without quotes, such as 42"),
         ('[dicom]\ntls = "True"', "bad_setting", "dicom.tls should be written as true, without quotes"),
         ("[dicom]\nae_title = 7", "bad_setting", 'dicom.ae_title should be written in quotes, as "7", but it is 7'),

@@ -195,6 +195,12 @@ def trusted(place: Path) -> list[Path]:
     return _sorted(place / "trusted")
 
 
+def revoked(place: Path) -> frozenset[bytes]:
+    """The certificates that were revoked, as DER."""
+    loaded = (x509.load_pem_x509_certificate(path.read_bytes()) for path in _sorted(place / "revoked"))
+    return frozenset(certificate.public_bytes(Encoding.DER) for certificate in loaded)
+
+
 def trust(place: Path) -> bytes:
     """The box's authority and its list of the revoked (RFC 5280 section 5), as PEM, valid as long as the authority."""
     authority = _identity(place / "authority.pem")

@@ -24,6 +24,7 @@ from pynetdicom.status import code_to_category
 from edge.config import PacsSettings, Settings, WorklistSettings
 from edge.dicom.tls import client_context
 from edge.errors import PeerError
+from edge.store.journal import Action, note_alone, printable
 
 _CONNECT_S = 5.0
 _ANSWER_S = 30.0
@@ -74,6 +75,11 @@ class Peer:
         name = f"{self._address.ae_title} ({self._address.host}:{self._address.port})"
         return PeerError(code, peer=name, ae_title=self.own_ae_title, **values)
 
+    def note(self, action: Action, **fields: str | int) -> None:
+        """Note for the audit trail what was asked of this peer."""
+        if self._settings.database.exists():
+            note_alone(self._settings.database, action, ae_title=printable(self.ae_title), **fields)
+
     def find(self, model: UID, query: Dataset) -> list[Dataset]:
         """Every match of a C-FIND (PS3.4 section C.4.1).
 
@@ -85,6 +91,7 @@ class Peer:
         offer = Offer(contexts=[build_context(model)])
         found: list[Dataset] = []
         with self.associated(offer, Limits(size_bytes=_FIND_LIMITS_BYTES, seconds=_FIND_LIMITS_S)) as association:
+            self.note(Action.QUERIED)
             for status, match in association.send_c_find(query, model):
                 if self.is_pending(status) and match is not None:
                     found.append(match)

@@ -167,7 +167,9 @@ def _database(settings: Settings) -> Finding:
     except StorageError as error:
         return Finding(False, error.text % error.values)
     except OSError as error:
-        return Finding(False, f"The database cannot be read: {os.strerror(error.errno or 0)}. Check the data directory.")
+        return Finding(
+            False, f"The database cannot be read: {os.strerror(error.errno or 0)}. Check the data directory."
+        )
     return Finding(
         False, "The database is missing or damaged. Start the box anew: it makes another one from the stored images."
     )

@@ -155,7 +155,7 @@ def identify(
                 (instance_id, known["id"]),
             )
             database.execute("DELETE FROM instances WHERE id = ?", (instance_id,))
-            database.execute("DELETE FROM studies WHERE id = ?", (row["study_id"],))
+            _drop_if_bare(database, row["study_id"])
             return Identity.COPY
         database.execute("UPDATE instances SET content_sha256 = ? WHERE id = ?", (content_sha256, instance_id))
         named = "UPDATE OR IGNORE instances SET sop_instance_uid = ? WHERE id = ? AND sop_instance_uid = ''"
@@ -182,7 +182,7 @@ def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s
             _describe(database, study_id, attributes, uid=attributes.study_instance_uid)
             database.execute("UPDATE studies SET state = 'parsed' WHERE id = ?", (study_id,))
         else:
-            database.execute("DELETE FROM studies WHERE id = ?", (born,))
+            _drop_if_bare(database, born)
         _date(database, study_id, attributes)
         completeness.touch(database, study_id, quiet_s)
         row = database.execute("SELECT study_key FROM studies WHERE id = ?", (study_id,)).fetchone()
@@ -214,7 +214,7 @@ def quarantine(database: Database, instance_id: int, remark: Remark, attributes:
             "UPDATE instances SET state = 'quarantined', reason = ?, judged_by = ? WHERE id = ?",
             (json.dumps(reason), __version__, instance_id),
         )
-        study_id = _study_of(database, instance_id)
+        study_id = _own_study(database, instance_id)
         if attributes is not None:
             _describe(database, study_id, attributes, uid=None)
         row = database.execute(
@@ -232,7 +232,7 @@ def restore(database: Database, instance_id: int, path: Path) -> None:
             (str(path), instance_id),
         )
         database.execute(
-            "UPDATE studies SET state = 'received', reasons = '[]' WHERE id = ?", (_study_of(database, instance_id),)
+            "UPDATE studies SET state = 'received', reasons = '[]' WHERE id = ?", (_own_study(database, instance_id),)
         )
 
 
@@ -256,8 +256,8 @@ def lose(database: Database, instance_id: int, remark: Remark) -> None:
 def _same_content(database: Database, instance: Instance) -> Receipt | None:
     row = database.execute(
         """SELECT instances.id, study_key, path FROM instances JOIN studies ON studies.id = study_id
-           WHERE sop_instance_uid = ? AND sha256 = ?""",
-        (instance.sop_instance_uid, instance.sha256),
+           WHERE sop_instance_uid = ? AND sha256 = ? OR path = ? ORDER BY path = ? DESC""",
+        (instance.sop_instance_uid, instance.sha256, str(instance.path), str(instance.path)),
     ).fetchone()
     if row is None:
         return None
@@ -267,12 +267,8 @@ def _same_content(database: Database, instance: Instance) -> Receipt | None:
 
 
 def _insert(database: Database, instance: Instance) -> Receipt:
-    study_key = secrets.token_hex(16)
     received_at = instance.received_at.isoformat()
-    study_id = database.execute(
-        "INSERT INTO studies (study_key, state, received_at) VALUES (?, ?, ?)",
-        (study_key, State.RECEIVED.value, received_at),
-    ).lastrowid
+    study_id, study_key = _new_study(database, received_at)
     row = {
         "study_id": study_id,
         "state": State.RECEIVED.value,
@@ -293,6 +289,32 @@ def _insert(database: Database, instance: Instance) -> Receipt:
     database.execute("UPDATE studies SET newest_instance_id = ? WHERE id = ?", (instance_id, study_id))
     facts.add(database, facts.USED_BYTES, instance.size_bytes)
     return Receipt(instance_id=instance_id, study_key=study_key, path=instance.path, is_new=True)
+
+
+def _new_study(database: Database, received_at: str) -> tuple[int, str]:
+    row = database.execute(
+        "INSERT INTO studies (study_key, state, received_at) VALUES (?, ?, ?) RETURNING id, study_key",
+        (secrets.token_hex(16), State.RECEIVED.value, received_at),
+    ).fetchone()
+    return int(row["id"]), str(row["study_key"])
+
+
+def _own_study(database: Database, instance_id: int) -> int:
+    """The study of an object that is alone in it; one that others share it leaves for a row of its own."""
+    born = _study_of(database, instance_id)
+    others = "SELECT 1 FROM instances WHERE study_id = ? AND id != ?"
+    if database.execute(others, (born, instance_id)).fetchone() is None:
+        return born
+    (received_at,) = database.execute("SELECT received_at FROM instances WHERE id = ?", (instance_id,)).fetchone()
+    own, _ = _new_study(database, received_at)
+    database.execute("UPDATE instances SET study_id = ? WHERE id = ?", (own, instance_id))
+    database.execute("UPDATE studies SET newest_instance_id = ? WHERE id = ?", (instance_id, own))
+    return own
+
+
+def _drop_if_bare(database: Database, study_id: int) -> None:
+    bare = "DELETE FROM studies WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM instances WHERE study_id = ?1)"
+    database.execute(bare, (study_id,))
 
 
 def _conflicts(database: Database, instance_id: int) -> bool:

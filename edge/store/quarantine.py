@@ -1,8 +1,9 @@
 """What was set aside: listed, handed out, and tried again where the outcome may be another one.
 
 A file is judged by one version of the software; at the first start of another each is tried once
-more, and so is one that only ran out of time or memory when its bytes are sent again. Nothing is ever
-removed from here. Rejected: a folder of its own, since a file that is tried again would have to move.
+more, and so is one that only ran out of time or memory when its bytes are sent again. They
+go only as any study does (``edge.store.retention``): seen, and for want of room. Rejected: a folder
+of its own, since a file that is tried again would have to move.
 """
 
 from __future__ import annotations
@@ -41,13 +42,15 @@ class SetAside:
     study_key : of the study row that shows it.
     name : of the file below ``incoming``.
     reason : an entry as in ``chest-edge/result/1``, with ``message`` and ``values`` to translate.
-    sender : AE title and address, as far as they are known; not a word of the patient.
+    sender : AE title and address, as far as they are known; for the page alone, since a title can hold a name.
+    host : the address.
     """
 
     study_key: str
     name: str
     reason: dict[str, Any]
     sender: str
+    host: str
     received_at: datetime
     size_bytes: int
 
@@ -67,6 +70,7 @@ def listed(source: Path | Database, limit: int = -1) -> list[SetAside]:
             name=row["path"],
             reason=json.loads(row["reason"]),
             sender=" ".join(filter(None, (printable(row["calling_ae_title"]), row["host"]))),
+            host=row["host"] or "",
             received_at=datetime.fromisoformat(row["received_at"]),
             size_bytes=row["size_bytes"],
         )
@@ -121,10 +125,10 @@ def export(settings: Settings, folder: Path) -> int:
 
 
 def lines(found: list[SetAside]) -> Iterator[str]:
-    """Each file in one line, parted by tabs: name, code, when, sender, bytes, the reason in words."""
+    """Each file in one line, parted by tabs: name, code, when, address of the sender, bytes, the reason in words."""
     for item in found:
         when, size = item.received_at.isoformat(timespec="seconds"), str(item.size_bytes)
-        yield "\t".join((item.name, item.reason["code"], when, item.sender or "-", size, item.reason["text"]))
+        yield "\t".join((item.name, item.reason["code"], when, item.host or "-", size, item.reason["text"]))
 
 
 def _copy(path: Path, folder: Path) -> bool:

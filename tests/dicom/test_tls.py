@@ -116,6 +116,17 @@ def test_the_box_calls_a_pacs_whose_certificate_was_put_into_trusted(box: Settin
     assert "CERTIFICATE_VERIFY_FAILED" in why_not(box, modality_context(pacs, own, name="PACS"))
 
 
+def test_a_revoked_pacs_is_refused_whoever_else_is_trusted(box: Settings, tmp_path: Path) -> None:
+    pacs = issued(box, tmp_path / "pacs", "PACS", server=True)
+    other = issued(Settings(data_dir=tmp_path / "other"), tmp_path / "stick")
+    shutil.copy(other / "ca.crt", certificates.folder(box) / "trusted" / "other.pem")
+    assert shake(serving(pacs, "PACS", pacs / "ca.crt"), client_context(box)) is None
+    certificates.revoke(box, "PACS")
+    assert shake(serving(pacs, "PACS", pacs / "ca.crt"), client_context(box)) is not None
+    again = issued(box, tmp_path / "again", "PACS", server=True)
+    assert shake(serving(again, "PACS", again / "ca.crt"), client_context(box)) is None
+
+
 def test_a_clock_before_the_release_locks_no_modality_out(
     box: Settings, modality: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,8 +86,11 @@ def test_the_command_lists_copies_and_tries_again(
     for words in (["list"], ["export", str(out)], ["retry"]):
         assert main(["--config", str(config), "quarantine", *words]) == 0
     printed = capsys.readouterr().out
+    notes = [tuple(row) for row in database.execute("SELECT action, fields FROM journal WHERE open_key IS NULL")]
+    assert ("exported", '{"count": 1}') in notes
     assert (out / receipt.path).read_bytes() == b"what came"
     index = (out / quarantine.INDEX).read_text()
     assert index in printed and f"{receipt.path}\tundecodable\t" in index
+    assert "\t10.0.0.7\t" in index and "MODALITY" not in index, "an AE title can hold a name"
     assert "Example" not in index and "P-0042" not in index
     assert quarantine.listed(database) == []
