@@ -135,7 +135,10 @@ class Refusals:
             log.event("connections_refused", code=code, count=count, seconds=round(seconds))
         if counts and self._database is not None:
             # A thread of its own: whoever waits at the door must not wait for the disk.
-            threading.Thread(target=_note, args=(self._database, counts)).start()
+            try:
+                threading.Thread(target=_note, args=(self._database, counts)).start()
+            except RuntimeError:  # no thread can be started, and the door stays open
+                log.event("not_noted", code="no_thread")
 
 
 def _note(database: Path, counts: Counter[str]) -> None:

@@ -8,9 +8,10 @@ since that may name a patient.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,9 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.status import code_to_category
 
+from edge import log
 from edge.config import PacsSettings, Settings, WorklistSettings
+from edge.dicom.guard import TOO_LONG, GuardedSocket
 from edge.dicom.tls import client_context
 from edge.errors import PeerError
 from edge.store.journal import Action, note_alone, printable
@@ -147,7 +150,7 @@ class Peer:
         entity.connection_timeout = entity.acse_timeout = _CONNECT_S
         entity.dimse_timeout = entity.network_timeout = _ANSWER_S
         tls = (client_context(self._settings), self._address.host) if self._address.tls else None
-        handlers: list[Any] = [(evt.EVT_DATA_RECV, guard.count)]
+        handlers: list[Any] = [(evt.EVT_CONN_OPEN, guard.sit_down), (evt.EVT_DATA_RECV, guard.count)]
         handlers += [(evt.EVT_C_STORE, guard.until_cut(offer.store))] if offer.store else []
         try:
             association = entity.associate(
@@ -175,6 +178,20 @@ class _Guard:
     def __init__(self, size_bytes: int) -> None:
         self.has_cut = self.was_rejected = False
         self._left = size_bytes
+
+    def sit_down(self, event: evt.Event) -> None:
+        """Read each PDU within its length and its time, from the first on; the library would wait for all of it."""
+        association = event.assoc
+        connection: Any = association.dul.socket
+
+        def cut(code: str) -> None:
+            log.event("peer_cut", code=code)
+            if code == TOO_LONG:
+                self.cut(association)
+            with suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RDWR)
+
+        GuardedSocket.guard(connection, b"", cut)
 
     def count(self, event: evt.Event) -> None:
         """Count what came; the library forgets a rejection where the peer closes the connection at once."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from edge import clock, log
 from edge.errors import SourceError, StorageError, UnreadableError
 from edge.intake.tree import Parts, Stamp, Tree
+from edge.store.associations import Way
 from edge.store.part10 import take_apart
 from edge.store.spool import Spool
 
@@ -76,7 +77,7 @@ class Drop:
             return
         counts: Counter[str] = Counter()
         try:
-            with self._spool.together() as number:
+            with self._spool.together(way=Way.FOLDER) as number:
                 self._take_all(tree, ready, number, counts)
         except StorageError as error:
             self._wait(error, len(ready))

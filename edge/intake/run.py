@@ -39,6 +39,9 @@ def run(settings: Settings) -> int:
         spool.sweep()
         if not any([_step(way) for way in ways]):
             listener.wait(_LOOK_S)
+    for way in ways:
+        if isinstance(way, Sticks):
+            way.close()
     for part in (spool, database, listener, speaker):
         part.close()
     return 0

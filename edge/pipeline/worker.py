@@ -110,7 +110,8 @@ class Worker:
             image = self._readable(arrival)
             if image is None:
                 return
-            instances.attach(self._database, arrival.instance_id, _attributes(image), self._quiet_s(image))
+            pacs = self._settings.pacs.ae_title
+            instances.attach(self._database, arrival.instance_id, _attributes(image), self._quiet_s(image), pacs)
             self._last = (arrival.instance_id, image)
         except UnreadableError as error:
             header = error.header if isinstance(error, UnreadableImageError) else None

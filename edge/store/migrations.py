@@ -212,3 +212,9 @@ def _quarantine(database: Database) -> None:
 def _content(database: Database) -> None:
     # What the box sees of an object, whatever its encoding; empty until it was read.
     database.execute("ALTER TABLE instances ADD COLUMN content_sha256 TEXT")
+
+
+@MIGRATIONS(name="0013_ways")
+def _ways(database: Database) -> None:
+    # By which way a delivery came that has no sender with a name; empty by the network, and for those before.
+    database.execute("ALTER TABLE associations ADD COLUMN way TEXT NOT NULL DEFAULT ''")

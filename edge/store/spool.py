@@ -22,7 +22,7 @@ from edge import clock, log
 from edge.config import Settings
 from edge.errors import StorageError
 from edge.store import associations
-from edge.store.associations import End
+from edge.store.associations import End, Way
 from edge.store.budget import require_room
 from edge.store.database import connect
 from edge.store.files import write_durably
@@ -89,7 +89,7 @@ class Spool:
         with self._lock:
             self._wake(number)
 
-    def begin(self, calling_ae_title: str = "", host: str = "") -> int:
+    def begin(self, calling_ae_title: str = "", host: str = "", way: Way = Way.NETWORK) -> int:
         """Open a delivery of several objects, and return its number; their studies wait for its end.
 
         Raises
@@ -99,7 +99,7 @@ class Spool:
         """
         self.sweep()
         with self._lock:
-            return associations.begin(self._database, calling_ae_title, host)
+            return associations.begin(self._database, calling_ae_title, host, way)
 
     def end(self, association_id: int, how: End) -> None:
         """End a delivery: what it brought may be read.
@@ -114,12 +114,12 @@ class Spool:
             self._wake(association_id)
 
     @contextmanager
-    def together(self, calling_ae_title: str = "") -> Generator[int, None, None]:
+    def together(self, calling_ae_title: str = "", way: Way = Way.NETWORK) -> Generator[int, None, None]:
         """A delivery for the length of the block, which counts as broken off where the block raises.
 
         An end that cannot be stored is stored by ``sweep``.
         """
-        association_id = self.begin(calling_ae_title)
+        association_id = self.begin(calling_ae_title, way=way)
         how = End.ABORTED
         try:
             yield association_id

@@ -249,6 +249,19 @@ def test_a_flood_is_logged_by_a_few_names_and_a_sum(
     assert '"host": "10.0.0.1"' in capfd.readouterr().err
 
 
+def test_a_machine_that_starts_no_thread_keeps_the_door_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    refusals = Refusals(tmp_path / "box.sqlite")
+    refusals.note("10.0.0.1", "silent")
+    refusals.tell(now=True)
+    assert "no_thread" in capfd.readouterr().err
+
+
 # TLS, with dcmtk as the other side
 
 

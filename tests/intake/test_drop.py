@@ -329,9 +329,9 @@ def test_what_is_dropped_together_is_one_delivery(box: Settings, folder: Path, l
         inputs.chest_dicom(folder / f"{number}.dcm")
     look()
     with connect(box.database) as database:
-        deliveries = database.execute("SELECT state, count(*) FROM associations GROUP BY state").fetchall()
+        deliveries = database.execute("SELECT state, way, count(*) FROM associations GROUP BY state").fetchall()
         rows = database.execute("SELECT DISTINCT association_id FROM instances").fetchall()
-    assert [tuple(row) for row in deliveries] == [("released", 1)]
+    assert [tuple(row) for row in deliveries] == [("released", "folder", 1)]
     assert len(rows) == 1 and rows[0][0] is not None
 
 

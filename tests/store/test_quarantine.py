@@ -12,6 +12,7 @@ from edge.__main__ import main
 from edge.config import Settings
 from edge.errors import UnreadableError
 from edge.store import associations, instances, quarantine
+from edge.store.associations import Way
 from edge.store.database import connect
 from edge.store.spool import Delivery, Spool
 from tests.support.studies import ATTRIBUTES, new_instance, ready_box
@@ -40,6 +41,15 @@ def test_a_file_is_listed_with_its_reason_and_sender(database: Database) -> None
     (found,) = quarantine.listed(database)
     assert (found.study_key, found.name, found.size_bytes) == (receipt.study_key, str(receipt.path), 4242)
     assert (found.reason["code"], found.sender) == ("undecodable", "MODALITY 10.0.0.7")
+
+
+def test_a_file_that_came_without_a_network_names_its_way(box: Settings, database: Database) -> None:
+    spool = Spool(box, lambda number: None)
+    with spool.together(way=Way.STICK) as number:
+        receipt = spool.keep(b"", b"no image", Delivery(association_id=number))
+    spool.close()
+    instances.quarantine(database, receipt.instance_id, UnreadableError("not_dicom").remark(), None)
+    assert [line.split("\t")[3] for line in quarantine.lines(quarantine.listed(database))] == ["USB stick"]
 
 
 def test_another_version_tries_each_file_once(database: Database) -> None:
