@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
+import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from edge import __version__, config, log
-from edge.errors import EdgeError, ModelError
+from edge.errors import BackupError, EdgeError, ModelError, SetupError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(given.run(given, config.load(given.config)))
     except EdgeError as error:
         print(f"chest-edge: {error.text % error.values}", file=sys.stderr)
-        return 2
+        return error.exit_status
+    except sqlite3.DatabaseError:
+        print("chest-edge: The database is damaged. Run chest-edge store check.", file=sys.stderr)
+        return 1
     except MemoryError:
         print("chest-edge: There is not enough memory on this machine.", file=sys.stderr)
         return 1
@@ -323,8 +328,14 @@ def _restore(given: argparse.Namespace, settings: config.Settings) -> int:
     from edge.health.backup_command import put_back
     from edge.pipeline.supervisor import locked
 
+    is_new = not settings.data_dir.exists()
     with locked(settings):
-        return put_back(settings, given.source, given.passphrase_file, force=given.force)
+        try:
+            return put_back(settings, given.source, given.passphrase_file, force=given.force)
+        except (BackupError, SetupError):  # nothing was changed, so that the folders of the lock are all there is
+            if is_new:
+                shutil.rmtree(settings.data_dir)
+            raise
 
 
 def _check_models() -> Mapping[str, ModelError | None]:

@@ -188,7 +188,7 @@ def load(path: Path | None) -> Settings:
         raise SetupError("unreadable_config", path=path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SetupError("config_syntax", path=path, problem=error) from error
-    return _build(Settings, given, path, prefix="")
+    return _apart(_build(Settings, given, path, prefix=""))
 
 
 def to_json(settings: Settings) -> str:
@@ -204,7 +204,18 @@ def from_json(text: str) -> Settings:
     SetupError
         For an unknown key or a value that cannot be.
     """
-    return _build(Settings, json.loads(text), Path("settings.json"), prefix="")
+    return _apart(_build(Settings, json.loads(text), Path("settings.json"), prefix=""))
+
+
+def _apart(settings: Settings) -> Settings:
+    # What is taken in from a folder is removed there: the box would take its own images, and lose them.
+    own = settings.data_dir.resolve()
+    for name in ("folder", "usb"):
+        given = getattr(settings.intake, name)
+        place = Path(given).resolve()
+        if given and (own == place or own in place.parents or place in own.parents):
+            raise SetupError("folders_overlap", name=f"intake.{name}", path=given, data_dir=settings.data_dir)
+    return settings
 
 
 def _build(kind: type[_T], given: dict[str, Any], path: Path, prefix: str) -> _T:
@@ -225,14 +236,39 @@ def _value(setting: dataclasses.Field[Any], value: Any, path: Path, name: str) -
     if isinstance(default, Path):
         return Path(_typed(str, value, name))
     if isinstance(default, tuple):
+        if type(value) is str:  # what is most often meant
+            raise _misspelt(name, f"a list, such as {_toml([value])}", value)
         return tuple(_typed(str, item, name) for item in _typed(list, value, name))
     return _among(setting.metadata["allowed"], _typed(type(default), value, name), name)
 
 
+_SPELT: dict[type, str] = {
+    int: "a whole number without quotes, such as 42",
+    bool: "true or false, without quotes",
+    str: 'text in quotes, such as "text"',
+    list: 'a list of texts in brackets, such as ["text"]',
+}
+
+
 def _typed(kind: type[_T], value: Any, name: str) -> _T:
-    if type(value) is not kind:
-        raise SetupError("bad_setting", name=name, expected=kind.__name__, value=value)
-    return value
+    if type(value) is kind:
+        return value
+    meant = str(value).strip() if type(value) is str or kind is str else ""
+    if kind is int and meant.isascii() and meant.isdigit():
+        raise _misspelt(name, f"written as {int(meant)}, without quotes", value)
+    if kind is bool and meant.lower() in ("true", "false"):
+        raise _misspelt(name, f"written as {meant.lower()}, without quotes", value)
+    if kind is str and type(value) in (int, float):
+        raise _misspelt(name, f"written in quotes, as {_toml(meant)}", value)
+    raise _misspelt(name, _SPELT[kind], value)
+
+
+def _misspelt(name: str, expected: str, value: Any) -> SetupError:
+    return SetupError("bad_setting", name=name, expected=expected, value=_toml(value))
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)  # JSON spells what can be here as TOML does
 
 
 def _among(allowed: range | tuple[str, ...] | None, value: Any, name: str) -> Any:

@@ -6,7 +6,7 @@ the person who set the box up, the box itself), ``code`` names the case.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from edge.types import N_, Remark, Severity
 
@@ -23,12 +23,19 @@ class EdgeError(Exception):
     dicom_status: int = 0x0110  # Processing failure, PS3.4 annex B.2.3
     http_status: int = 500
     texts: Mapping[str, str] = {}
+    usage: Collection[str] = ()
+    """Codes of what whoever gave the command has to give or set up otherwise."""
 
     def __init__(self, code: str, **values: object) -> None:
         self.code = code
         self.values = {name: str(value) for name, value in values.items()}
         self.text = self.texts[code]
         super().__init__(f"{code}: {self.text % self.values}")
+
+    @property
+    def exit_status(self) -> int:
+        """That of a command which ends so: 2 for wrong usage or setup, 1 for all else that was not done."""
+        return 2 if self.code in self.usage else 1
 
     def remark(self) -> Remark:
         """The error as a remark that stops the reading."""
@@ -85,6 +92,10 @@ class SetupError(EdgeError):
     texts = {
         "unknown_setting": N_("Unknown setting %(name)s in %(path)s."),
         "bad_setting": N_("Setting %(name)s should be %(expected)s, but it is %(value)s."),
+        "folders_overlap": N_(
+            "The folder %(path)s (setting %(name)s) and the data folder of the box, %(data_dir)s, lie within each"
+            " other. Choose another folder: the box would take in its own files."
+        ),
         "config_syntax": N_("The configuration %(path)s is not valid TOML: %(problem)s."),
         "unreadable_config": N_("The configuration %(path)s cannot be read. Check its permissions."),
         "port_in_use": N_("Port %(port)s is in use by another program. Stop it or choose another port."),
@@ -103,16 +114,20 @@ class SetupError(EdgeError):
         "bad_certificate_name": N_("The name %(name)s should be letters, digits, dots, dashes and underscores (63)."),
         "certificate_exists": N_("A certificate for %(name)s exists. Revoke it first, or choose another name."),
         "certificate_unknown": N_("No certificate was issued to %(name)s."),
+        "empty_passphrase": N_("The file %(path)s has no passphrase in its first line."),
         "passphrases_differ": N_("The two passphrases differ."),
         "path_too_long": N_("The path %(path)s is too long for a socket (%(limit)s characters at most)."),
     }
+    usage = texts
 
 
 class BackupError(EdgeError):
     """A backup that could not be made or put back; the person who asked for it has to act."""
 
+    usage = ("short_passphrase", "not_empty", "exists")
     texts = {
         "short_passphrase": N_("The passphrase needs at least %(limit)s characters."),
+        "exists": N_("The file %(path)s exists already. Give the backup another name."),
         "no_room": N_("Not enough room at %(path)s: the backup needs %(needed)s MB."),
         "backup_failed": N_("The backup %(path)s could not be written: %(problem)s."),
         "not_read_back": N_("What was written to %(path)s does not read back as it was. Use another stick."),
@@ -187,7 +202,8 @@ class StorageError(EdgeError):
     texts = {
         "disk_full": N_("The disk is full. Make room on it."),
         "no_room": N_("The box is full and takes no more images. Make room on its disk."),
-        "database": N_("The database could not be written."),
+        "database": N_("The database could not be read or written. Check its permissions and the disk."),
+        "no_database": N_("There is no database. Start the box, which makes it from the stored images."),
         "write_failed": N_("The disk could not be written."),
     }
 
@@ -200,6 +216,7 @@ class PeerError(EdgeError):
     """
 
     http_status = 502
+    usage = ("no_pacs", "bad_number")
     texts = {
         "unreachable": N_("%(peer)s cannot be reached. Check that it runs, its address, and TLS on both sides."),
         "refused": N_("%(peer)s refuses the box. Enter the AE title %(ae_title)s of the box there."),

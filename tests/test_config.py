@@ -41,8 +41,17 @@ def test_settings_survive_their_way_to_a_process() -> None:
         ("[dicom]\nprot = 104", "unknown_setting", "dicom.prot"),
         ("[dicm]\nport = 104", "unknown_setting", "dicm"),
         ("dicom = 104", "bad_setting", "dicom should be a table"),
-        ('[dicom]\nport = "104"', "bad_setting", "dicom.port should be int"),
-        ("[dicom]\nport = true", "bad_setting", "dicom.port should be int"),
+        ('[dicom]\nport = "104"', "bad_setting", "dicom.port should be written as 104, without quotes, but it is"),
+        ("[dicom]\nport = true", "bad_setting", "dicom.port should be a whole number without quotes, such as 42"),
+        ('[dicom]\ntls = "True"', "bad_setting", "dicom.tls should be written as true, without quotes"),
+        ("[dicom]\nae_title = 7", "bad_setting", 'dicom.ae_title should be written in quotes, as "7", but it is 7'),
+        (
+            '[dicom]\naddresses = "192.168.1.5"',
+            "bad_setting",
+            'dicom.addresses should be a list, such as ["192.168.1.5"], but it is "192.168.1.5"',
+        ),
+        ("[dicom]\naddresses = 7", "bad_setting", 'should be a list of texts in brackets, such as ["text"]'),
+        ("[dicom]\naddresses = [true]", "bad_setting", 'should be text in quotes, such as "text", but it is true'),
         ("[dicom]\nport = 65536", "bad_setting", "dicom.port should be 0 to 65535, but it is 65536"),
         ("[dicom]\nmax_associations = 0", "bad_setting", "dicom.max_associations"),
         ("[web]\nport = -1", "bad_setting", "web.port"),
@@ -68,3 +77,26 @@ def test_a_file_that_is_not_there_or_is_a_folder_is_named(tmp_path: Path) -> Non
 
 def test_the_page_has_every_language_that_may_be_set() -> None:
     assert tuple(LANGUAGES) == config.LANGUAGES
+
+
+@pytest.mark.parametrize("name", ["folder", "usb"])
+@pytest.mark.parametrize("place", ["box", "box/incoming", "", "link", "link/new", "box/../box"])
+def test_a_folder_to_take_from_never_overlaps_with_the_data_of_the_box(tmp_path: Path, name: str, place: str) -> None:
+    (tmp_path / "box" / "incoming").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "box")
+    with pytest.raises(SetupError) as caught:
+        loaded(tmp_path, f'data_dir = "{tmp_path}/box"\n[intake]\n{name} = "{tmp_path}/{place}"\n')
+    assert caught.value.code == "folders_overlap"
+    assert f"intake.{name}" in str(caught.value)
+
+
+def test_a_link_that_leads_into_the_data_only_later_is_seen_by_each_process_at_its_start(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, f'data_dir = "{tmp_path}/box"\n[intake]\nfolder = "{tmp_path}/drop"\n')
+    assert settings.intake.folder == f"{tmp_path}/drop"
+    (tmp_path / "drop").symlink_to(tmp_path / "box")
+    with pytest.raises(SetupError, match="folders_overlap"):
+        config.from_json(config.to_json(settings))
+
+
+def test_a_folder_whose_name_only_begins_alike_is_another(tmp_path: Path) -> None:
+    assert loaded(tmp_path, f'data_dir = "{tmp_path}/box"\n[intake]\nfolder = "{tmp_path}/box-drop"\n').intake.folder

@@ -6,12 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
+from edge.config import Settings
 from tests.support import inputs
 from tests.support.box import WAIT_S, eventually
+from tests.support.damage import garbage, missing
+from tests.support.studies import ready_box
 
 # A shell starts what it puts into the background deaf to Ctrl-C, and the tests may run there.
 _HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
@@ -53,3 +58,23 @@ def test_a_name_of_a_file_that_a_terminal_would_obey_is_written_harmlessly(tmp_p
     assert (run.returncode, run.stderr) == (1, b"")
     shown = f"{tmp_path}/\N{REPLACEMENT CHARACTER}?[31m.txt | quarantined | "
     assert run.stdout.decode().startswith(shown)
+
+
+def told(box: Settings, *arguments: str) -> tuple[int, str]:
+    config = box.data_dir / "clinic.toml"
+    config.write_text(f'data_dir = "{box.data_dir}"\n')
+    command = [sys.executable, "-m", "edge", "--config", str(config), *arguments]
+    run = subprocess.run(command, capture_output=True, check=False, text=True)
+    return run.returncode, run.stderr
+
+
+@pytest.mark.parametrize(("damage", "words"), [(missing, "There is no database."), (garbage, "damaged")])
+@pytest.mark.parametrize("command", [("audit", "verify"), ("quarantine", "list")])
+def test_a_command_ends_in_plain_words_where_the_database_is_gone_or_damaged(
+    tmp_path: Path, command: tuple[str, str], damage: Callable[[Path], None], words: str
+) -> None:
+    box = ready_box(tmp_path)
+    damage(box.database)
+    status, errors = told(box, *command)
+    assert status == 1
+    assert errors.startswith("chest-edge: ") and words in errors and errors.count("\n") == 1

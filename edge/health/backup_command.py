@@ -59,9 +59,14 @@ def put_back(settings: Settings, source: Path, passphrase_file: Path | None, *, 
 def _passphrase(file: Path | None, *, twice: bool) -> str:
     if file is not None:
         try:
-            return file.read_text(encoding="utf-8").splitlines()[0]
-        except (OSError, IndexError) as error:
+            line = file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+        except FileNotFoundError as error:
             raise SetupError("file_not_found", path=file) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise SetupError("unreadable_config", path=file) from error
+        if not line:
+            raise SetupError("empty_passphrase", path=file)
+        return line
     given = getpass.getpass("Passphrase: ")
     if twice and getpass.getpass("Once more: ") != given:
         raise SetupError("passphrases_differ")

@@ -24,7 +24,7 @@ from edge import clock
 from edge.config import LOOPBACK, Settings
 from edge.errors import EdgeError, StorageError
 from edge.health import libraries
-from edge.store import budget
+from edge.store import budget, recovery
 
 ModelCheck = Callable[[], Mapping[str, EdgeError | None]]
 
@@ -70,6 +70,7 @@ def examine(settings: Settings, models: ModelCheck) -> Iterator[Finding]:
     yield from _models(models)
     yield _data_directory(settings)
     yield _disk(settings)
+    yield _database(settings)
     yield _budget(settings)
     yield _socket_path(settings)
     running = is_running(settings)
@@ -156,6 +157,22 @@ def _disk(settings: Settings) -> Finding:
     if free >= _FREE_BYTES:
         return Finding(True, text)
     return Finding(False, f"Only {text}. Make room, or move the data to a larger disk (setting data_dir).")
+
+
+def _database(settings: Settings) -> Finding:
+    try:
+        if recovery.is_sound(settings):
+            there = settings.database.exists()
+            return Finding(True, "Database" if there else "No database yet: the first start of the box makes it")
+    except StorageError as error:
+        return Finding(False, error.text % error.values)
+    except OSError as error:
+        return Finding(
+            False, f"The database cannot be read: {os.strerror(error.errno or 0)}. Check the data directory."
+        )
+    return Finding(
+        False, "The database is missing or damaged. Start the box anew: it makes another one from the stored images."
+    )
 
 
 def _budget(settings: Settings) -> Finding:

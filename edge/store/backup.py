@@ -47,6 +47,8 @@ def back_up(settings: Settings, config: Path | None, target: Path, passphrase: s
     """
     if len(passphrase) < _LEAST_LETTERS:
         raise BackupError("short_passphrase", limit=_LEAST_LETTERS)
+    if target.exists():  # it may be the only whole one
+        raise BackupError("exists", path=target)
     part = target.with_name(target.name + PART)
     try:
         with tempfile.TemporaryDirectory(dir=settings.run_dir, prefix="backup-") as folder:

@@ -32,8 +32,10 @@ def connect(path: Path, *, any_thread: bool = False) -> Database:
     Raises
     ------
     StorageError
-        Where the file cannot be opened.
+        Where the file is not there (``no_database``) or cannot be opened.
     """
+    if not path.exists():
+        raise StorageError("no_database")
     try:
         uri = f"{path.resolve().as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, check_same_thread=not any_thread)

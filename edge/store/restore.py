@@ -96,16 +96,20 @@ def plaintext(source: Path, passphrase: str) -> Generator[IO[bytes], None, None]
     BackupError
         ``unopenable`` or ``not_a_backup``.
     """
+    problem = BackupError("not_a_backup", path=source)
     try:
         with tarfile.open(source, "r:") as outer:
+            first = outer.next()
+            if first is not None and first.name == KEY:  # it began as one
+                problem = BackupError("unopenable")
             key, body = outer.extractfile(KEY), outer.extractfile(BODY)
             if key is None or body is None:
-                raise BackupError("not_a_backup", path=source)
+                raise problem
             identity = _identity(key.read(), passphrase)
             with _decrypting(body, identity) as plain:
                 yield plain
     except (tarfile.TarError, KeyError) as error:
-        raise BackupError("not_a_backup", path=source) from error
+        raise problem from error
 
 
 def _identity(key: bytes, passphrase: str) -> pyrage.x25519.Identity:

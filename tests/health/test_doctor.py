@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,6 +17,8 @@ from edge.config import DicomSettings, Settings, WebSettings
 from edge.dicom import certificates
 from edge.errors import ModelError
 from edge.health import doctor, libraries
+from tests.support.damage import empty, garbage, half, missing
+from tests.support.studies import ready_box
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +104,29 @@ def test_a_full_disk_is_a_problem(settings: Settings, monkeypatch: pytest.Monkey
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=10 * 1024**2))
     (problem,) = _problems(settings)
     assert problem.startswith("Only 0.0 GiB free")
+
+
+@pytest.mark.parametrize("damage", [missing, empty, garbage, half])
+def test_a_damaged_or_missing_database_is_a_problem(
+    tmp_path: Path, settings: Settings, damage: Callable[[Path], None]
+) -> None:
+    box = replace(settings, data_dir=ready_box(tmp_path).data_dir)
+    (box.incoming / "a.dcm").write_bytes(b"stored")
+    assert _problems(box) == []
+    damage(box.database)
+    (problem,) = _problems(box)
+    assert "database is missing or damaged" in problem
+
+
+def test_a_database_that_cannot_be_opened_is_a_problem_and_hides_no_other_line(
+    tmp_path: Path, settings: Settings
+) -> None:
+    box = replace(settings, data_dir=ready_box(tmp_path).data_dir)
+    box.database.unlink()
+    box.database.mkdir()
+    findings = list(doctor.examine(box, _no_models))
+    assert "database could not be read" in " ".join(finding.text for finding in findings if not finding.ok)
+    assert findings[-1].text.startswith("Clock")
 
 
 def test_a_data_directory_too_deep_for_sockets_is_a_problem(tmp_path: Path, settings: Settings) -> None:

@@ -223,13 +223,13 @@ def test_a_study_is_pulled_by_hand(peer: Orthanc, box: Settings, read: Read) -> 
     assert [row.state for row in worklist(box.database, 10)] == [State.DONE]
     assert pull(box, peer.port, "--study", uid).returncode == 0
     assert len(worklist(box.database, 10)) == 1
-    for options, words in (
-        (("--accession", "A-2"), "2 such studies"),
-        (("--accession", "A-9"), "no such study"),
-        (("--accession", "*"), "no identifier"),
-        (("--accession", ""), "usage"),
-        (("--study", "1.2.*"), "no identifier"),
+    for options, status, words in (
+        (("--accession", "A-2"), 1, "2 such studies"),
+        (("--accession", "A-9"), 1, "no such study"),
+        (("--accession", "*"), 2, "no identifier"),
+        (("--accession", ""), 2, "usage"),
+        (("--study", "1.2.*"), 2, "no identifier"),
     ):
         refused = pull(box, peer.port, *options)
-        assert refused.returncode == 2 and words in refused.stderr, (options, refused.stderr)
+        assert refused.returncode == status and words in refused.stderr, (options, refused.stderr)
     assert len(worklist(box.database, 10)) == 1

@@ -19,7 +19,7 @@ import pytest
 
 from edge.audit.verify import verify
 from edge.config import Settings
-from edge.errors import BackupError, StorageError
+from edge.errors import BackupError, SetupError, StorageError
 from edge.health.backup_command import make, put_back
 from edge.store import backup
 from edge.store.database import connect
@@ -101,6 +101,43 @@ def test_a_damaged_file_changes_nothing(box: Settings, made: Path, damage: str) 
     with pytest.raises(BackupError):
         restore(box, made, PASSPHRASE)
     assert state(box) == before
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_a_backup_that_was_cut_off_is_told_as_one(box: Settings, made: Path, share: float) -> None:
+    content = made.read_bytes()
+    made.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(BackupError, match="unopenable.*cut off"):
+        restore(box, made, PASSPHRASE)
+    made.write_bytes(b"something else" * 1000)
+    with pytest.raises(BackupError, match="not_a_backup"):
+        restore(box, made, PASSPHRASE)
+
+
+def test_a_file_that_is_there_is_never_replaced_by_a_backup(box: Settings, made: Path) -> None:
+    before = made.read_bytes()
+    with pytest.raises(BackupError, match="exists"):
+        backup.back_up(box, None, made, PASSPHRASE)
+    assert made.read_bytes() == before
+
+
+def test_an_empty_file_is_no_passphrase(box: Settings, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("\n")
+    with pytest.raises(SetupError, match="empty_passphrase"):
+        make(box, None, tmp_path / "new", secret)
+    with pytest.raises(SetupError, match="file_not_found"):
+        make(box, None, tmp_path / "new", tmp_path / "absent")
+
+
+def test_a_restore_that_is_refused_leaves_no_folders_behind(made: Path, tmp_path: Path) -> None:
+    config, secret = tmp_path / "other.toml", tmp_path / "secret"
+    config.write_text(f'data_dir = "{tmp_path}/other"\n')
+    secret.write_text(PASSPHRASE + "!")
+    command = [sys.executable, "-m", "edge", "--config", str(config), "restore", str(made), "--passphrase-file"]
+    refused = subprocess.run([*command, str(secret)], capture_output=True, text=True, check=False)
+    assert (refused.returncode, "wrong passphrase" in refused.stderr) == (1, True)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_wrong_passphrase_changes_nothing(box: Settings, made: Path) -> None:
