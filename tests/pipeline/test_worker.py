@@ -327,3 +327,22 @@ def test_a_finished_study_whose_file_is_gone_keeps_its_result(
     view = view_of(database, finished)
     assert (view.state, view.version) == (State.DONE, 1)
     assert [item.reason["code"] for item in quarantine.listed(database)] == ["file_lost"]
+
+
+def test_a_new_patient_goes_before_priors_that_were_fetched(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path
+) -> None:
+    read: list[str] = []
+
+    def watched(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+        read.append(claimed.study_key)
+        return answer(sources, claimed)
+
+    worker = Worker(box, database, reader, watched, lambda number: None)
+    prior = receive(box, database, inputs.save(inputs.dx(), tmp_path / "a.dcm"))
+    worker.step()
+    with database.conn:
+        database.execute("UPDATE studies SET is_prior = 1")
+    new = receive(box, database, inputs.save(inputs.dx(), tmp_path / "b.dcm"))
+    drain(worker)
+    assert read == [new, prior]
