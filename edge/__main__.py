@@ -261,9 +261,11 @@ def _list_quarantine(given: argparse.Namespace, settings: config.Settings) -> in
 
 
 def _export_quarantine(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.store import quarantine
+    from edge.store import journal, quarantine
 
-    print(f"{quarantine.export(settings, given.folder)} files copied to {given.folder}")
+    count = quarantine.export(settings, given.folder)
+    journal.note_alone(settings.database, journal.Action.EXPORTED, count=count)
+    print(f"{count} files copied to {given.folder}")
     return 0
 
 

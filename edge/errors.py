@@ -188,7 +188,7 @@ class StorageError(EdgeError):
         "disk_full": N_("The disk is full. Make room on it."),
         "no_room": N_("The box is full and takes no more images. Make room on its disk."),
         "database": N_("The database could not be written."),
-        "damaged": N_("The database is damaged. The box makes it anew from the images."),
+        "damaged": N_("The database is damaged. The box makes it anew at its next start."),
         "write_failed": N_("The disk could not be written."),
     }
 

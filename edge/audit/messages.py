@@ -71,7 +71,6 @@ _FORMS: Mapping[Action, _Form] = MappingProxyType(
     {
         Action.BOX_STARTED: _Form("110100", "E", "110120"),
         Action.BOX_STOPPED: _Form("110100", "E", "110121"),
-        Action.ASSOCIATION_ACCEPTED: _Form("110113", "E", "110126", _DESTINATION, _SOURCE),
         Action.ASSOCIATION_REJECTED: _Form("110113", "E", "110126", _DESTINATION, _SOURCE),
         Action.INSTANCES_STORED: _Form("110104", "C", None, _DESTINATION, _SOURCE),
         Action.STUDY_VIEWED: _Form("110103", "R"),
@@ -82,7 +81,6 @@ _FORMS: Mapping[Action, _Form] = MappingProxyType(
         Action.QUERIED: _Form("110112", "E", None, _SOURCE, _DESTINATION),
         Action.PULL_BEGUN: _Form("110102", "E", None, _DESTINATION, _SOURCE),
         Action.PULLED: _Form("110104", "C", None, _DESTINATION, _SOURCE),
-        Action.SETTING_CHANGED: _Form("110113", "U", "110131"),
         Action.CLOCK_SET: _Form("110113", "U", "110130"),
         Action.BACKUP_MADE: _Form("110106", "R", None, _SOURCE, _DESTINATION),
         Action.BACKUP_RESTORED: _Form("110107", "C", None, _DESTINATION, _SOURCE),

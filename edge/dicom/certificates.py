@@ -83,11 +83,13 @@ def folder(settings: Settings) -> Path:
 
 
 @contextmanager
-def opened(settings: Settings) -> Generator[Path, None, None]:
+def opened(settings: Settings, *, wait: bool = True) -> Generator[Path, None, None]:
     """The folder with all that TLS needs in it, made or renewed where needed; nobody else changes it meanwhile.
 
     Raises
     ------
+    BlockingIOError
+        Somebody else works with it, and ``wait`` is False.
     SetupError
         Where it cannot be read or written by this user, or what it holds is damaged.
     StorageError
@@ -99,9 +101,11 @@ def opened(settings: Settings) -> Generator[Path, None, None]:
         for path in (settings.data_dir, place, *(place / name for name in ("issued", "revoked", "trusted"))):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (place / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             _complete(place, settings.dicom.ae_title)
             yield place
+    except BlockingIOError:
+        raise
     except OSError as error:
         raise SetupError("no_permission", path=place) from error
     except ValueError as error:  # what cryptography says of a file that it cannot parse
@@ -138,8 +142,9 @@ def issue(settings: Settings, name: str, out: Path, *, server: bool = False) -> 
         out.mkdir(parents=True, exist_ok=True)
         # Recorded first: a certificate that is not listed could never be revoked.
         write_durably(_issued(place, name), [identity.certificate.public_bytes(Encoding.PEM)])
-        for ending, content in _handed_out(identity, authority.certificate, name, password):
-            write_durably(out / ending, [content])
+    # After the lock: a stick can take long, and nobody must wait for it who wants to speak TLS.
+    for ending, content in _handed_out(identity, authority.certificate, name, password):
+        write_durably(out / ending, [content])
     _note(settings, "issued")
     return password
 
@@ -188,6 +193,12 @@ def listed(settings: Settings) -> list[Listed]:
 def trusted(place: Path) -> list[Path]:
     """Certificates of others that were put into ``trusted/`` by hand."""
     return _sorted(place / "trusted")
+
+
+def revoked(place: Path) -> frozenset[bytes]:
+    """The certificates that were revoked, as DER."""
+    loaded = (x509.load_pem_x509_certificate(path.read_bytes()) for path in _sorted(place / "revoked"))
+    return frozenset(certificate.public_bytes(Encoding.DER) for certificate in loaded)
 
 
 def trust(place: Path) -> bytes:

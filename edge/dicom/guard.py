@@ -28,6 +28,7 @@ PDU_S = 10.0
 """Seconds that one PDU may take from its first byte to its last."""
 MAX_PDU_BYTES = 1 << 20
 """Longest PDU that is read in an association; the box announces far less."""
+TOO_LONG = "pdu_too_long"
 
 _PDU_HEADER = 6
 _PDU_TYPES = range(1, 8)
@@ -134,7 +135,10 @@ class Refusals:
             log.event("connections_refused", code=code, count=count, seconds=round(seconds))
         if counts and self._database is not None:
             # A thread of its own: whoever waits at the door must not wait for the disk.
-            threading.Thread(target=_note, args=(self._database, counts)).start()
+            try:
+                threading.Thread(target=_note, args=(self._database, counts)).start()
+            except RuntimeError:  # no thread can be started, and the door stays open
+                log.event("not_noted", code="no_thread")
 
 
 def _note(database: Path, counts: Counter[str]) -> None:
@@ -191,7 +195,7 @@ class GuardedSocket(AssociationSocket):
         self._deadline = clock.monotonic() + PDU_S
         header = self._read(nr_bytes)
         if int.from_bytes(header[2:_PDU_HEADER], "big") > MAX_PDU_BYTES:
-            self._cut("pdu_too_long")
+            self._cut(TOO_LONG)
             raise ConnectionAbortedError
         self._in_body = len(header) == _PDU_HEADER and header[0] in _PDU_TYPES
         return header

@@ -7,6 +7,8 @@ unvalidated values.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from typing import Any
@@ -94,6 +96,18 @@ class UnreadableImageError(UnreadableError):
     def __init__(self, code: str, header: Header | None = None, **values: object) -> None:
         super().__init__(code, **values)
         self.header = header
+
+
+def content_sha256(image: ParsedImage) -> str:
+    """What the box sees of an object, as one number: the same for each lossless encoding of one image.
+
+    Senders change the encoding and leave out padding, so that one image comes as different bytes.
+    """
+    radiograph = image.radiograph
+    seen = [header_to_json(image), radiograph.pixels.shape, radiograph.pixel_spacing_mm, radiograph.view]
+    digest = hashlib.sha256(json.dumps([*seen, radiograph.patient_age_years], sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(radiograph.pixels).data)
+    return digest.hexdigest()
 
 
 def header_to_json(header: Header) -> dict[str, Any]:

@@ -248,8 +248,9 @@ class Server(ThreadedAssociationServer):
 
     def _tls(self) -> ssl.SSLContext | None:
         if self._settings.dicom.tls and clock.monotonic() - self._context_at >= _CONTEXT_S:
-            self._context = server_context(self._settings)
-            self._context_at = clock.monotonic()
+            with suppress(BlockingIOError):  # the one before is still good; never does the whole lobby wait for it
+                self._context = server_context(self._settings, wait=self._context is None)
+                self._context_at = clock.monotonic()
         return self._context
 
     def _hear(self, guest: Guest) -> None:

@@ -8,9 +8,10 @@ since that may name a patient.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,12 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.status import code_to_category
 
+from edge import log
 from edge.config import PacsSettings, Settings, WorklistSettings
+from edge.dicom.guard import TOO_LONG, GuardedSocket
 from edge.dicom.tls import client_context
 from edge.errors import PeerError
+from edge.store.journal import Action, note_alone, printable
 
 _CONNECT_S = 5.0
 _ANSWER_S = 30.0
@@ -74,6 +78,11 @@ class Peer:
         name = f"{self._address.ae_title} ({self._address.host}:{self._address.port})"
         return PeerError(code, peer=name, ae_title=self.own_ae_title, **values)
 
+    def note(self, action: Action, **fields: str | int) -> None:
+        """Note for the audit trail what was asked of this peer."""
+        if self._settings.database.exists():
+            note_alone(self._settings.database, action, ae_title=printable(self.ae_title), **fields)
+
     def find(self, model: UID, query: Dataset) -> list[Dataset]:
         """Every match of a C-FIND (PS3.4 section C.4.1).
 
@@ -85,6 +94,7 @@ class Peer:
         offer = Offer(contexts=[build_context(model)])
         found: list[Dataset] = []
         with self.associated(offer, Limits(size_bytes=_FIND_LIMITS_BYTES, seconds=_FIND_LIMITS_S)) as association:
+            self.note(Action.QUERIED)
             for status, match in association.send_c_find(query, model):
                 if self.is_pending(status) and match is not None:
                     found.append(match)
@@ -140,7 +150,7 @@ class Peer:
         entity.connection_timeout = entity.acse_timeout = _CONNECT_S
         entity.dimse_timeout = entity.network_timeout = _ANSWER_S
         tls = (client_context(self._settings), self._address.host) if self._address.tls else None
-        handlers: list[Any] = [(evt.EVT_DATA_RECV, guard.count)]
+        handlers: list[Any] = [(evt.EVT_CONN_OPEN, guard.sit_down), (evt.EVT_DATA_RECV, guard.count)]
         handlers += [(evt.EVT_C_STORE, guard.until_cut(offer.store))] if offer.store else []
         try:
             association = entity.associate(
@@ -168,6 +178,20 @@ class _Guard:
     def __init__(self, size_bytes: int) -> None:
         self.has_cut = self.was_rejected = False
         self._left = size_bytes
+
+    def sit_down(self, event: evt.Event) -> None:
+        """Read each PDU within its length and its time, from the first on; the library would wait for all of it."""
+        association = event.assoc
+        connection: Any = association.dul.socket
+
+        def cut(code: str) -> None:
+            log.event("peer_cut", code=code)
+            if code == TOO_LONG:
+                self.cut(association)
+            with suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RDWR)
+
+        GuardedSocket.guard(connection, b"", cut)
 
     def count(self, event: evt.Event) -> None:
         """Count what came; the library forgets a rejection where the peer closes the connection at once."""

@@ -10,7 +10,7 @@ needs the box's address in the PACS; the patient root, which many PACS do not of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -23,11 +23,11 @@ from pynetdicom.dsutils import encode_file_meta
 
 from edge.dicom.attributes import text
 from edge.dicom.peer import Limits, Offer, Peer
-from edge.dicom.receive import TRANSFER_SYNTAXES
+from edge.dicom.receive import TRANSFER_SYNTAXES, delivery_of
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import PeerError, StorageError
 from edge.store.priors import is_same_patient
-from edge.store.spool import Delivery, Spool
+from edge.store.spool import Spool
 
 _FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
 _MOVE = UID("1.2.840.10008.5.1.4.1.2.2.2")
@@ -205,7 +205,7 @@ class _Taker:
 
     def _keep(self, event: evt.Event, content: bytes) -> int:
         try:
-            delivery = replace(_delivery(event, self._peer.ae_title), association_id=self.association_id)
+            delivery = delivery_of(event, self._peer.ae_title, self.association_id)
             self._spool.keep(encode_file_meta(event.file_meta), content, delivery)
         except StorageError as error:
             self._stop(event, error)
@@ -233,13 +233,3 @@ class _Taker:
 
 def _is_behind_study_uid(tag: BaseTag, vr: str | None, length: int) -> bool:
     return bool(tag > _STUDY_UID)
-
-
-def _delivery(event: evt.Event, ae_title: str) -> Delivery:
-    request: Any = event.request
-    return Delivery(
-        sop_class_uid=str(request.AffectedSOPClassUID),
-        sop_instance_uid=str(request.AffectedSOPInstanceUID),
-        transfer_syntax_uid=str(event.context.transfer_syntax),
-        calling_ae_title=ae_title,
-    )

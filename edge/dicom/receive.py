@@ -78,7 +78,8 @@ class Store:
         started = clock.monotonic()
         try:
             content = event.encoded_dataset(include_meta=False)
-            delivery = _delivery(event, self.deliveries.number(event.assoc))
+            number = self.deliveries.number(event.assoc)
+            delivery = delivery_of(event, event.assoc.requestor.ae_title, number)
             self._spool.keep(_file_meta(event), content, delivery)
         except StorageError as error:
             log.event("store_refused", code=error.code, status=error.dicom_status)
@@ -174,12 +175,13 @@ def _file_meta(event: evt.Event) -> bytes:
     return bytes(encode_file_meta(meta))
 
 
-def _delivery(event: evt.Event, association_id: int) -> Delivery:
+def delivery_of(event: evt.Event, calling_ae_title: str, association_id: int | None) -> Delivery:
+    """What a C-STORE request says of its object."""
     request: Any = event.request
     return Delivery(
         sop_class_uid=str(request.AffectedSOPClassUID),
         sop_instance_uid=str(request.AffectedSOPInstanceUID),
         transfer_syntax_uid=str(event.context.transfer_syntax),
-        calling_ae_title=event.assoc.requestor.ae_title,
+        calling_ae_title=calling_ae_title,
         association_id=association_id,
     )

@@ -19,15 +19,28 @@ from edge.errors import SetupError
 _X509_V_FLAG_NO_CHECK_TIME = 0x200000
 
 
-def server_context(settings: Settings) -> ssl.SSLContext:
+class _Context(ssl.SSLContext):
+    revoked: frozenset[bytes] = frozenset()
+
+
+class _Socket(ssl.SSLSocket):
+    """Refuses what was revoked, whoever else is trusted: OpenSSL wants a list from every issuer or from none."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        super().do_handshake(block)
+        if isinstance(self.context, _Context) and self.getpeercert(binary_form=True) in self.context.revoked:
+            raise ssl.SSLCertVerificationError("certificate revoked")
+
+
+def server_context(settings: Settings, *, wait: bool = True) -> ssl.SSLContext:
     """For connections to the box: only certificates that it issued, and did not revoke, are let in.
 
     Raises
     ------
-    SetupError, StorageError
+    BlockingIOError, SetupError, StorageError
         As ``certificates.opened``.
     """
-    return _context(settings, ssl.PROTOCOL_TLS_SERVER)
+    return _context(settings, ssl.PROTOCOL_TLS_SERVER, wait=wait)
 
 
 def client_context(settings: Settings) -> ssl.SSLContext:
@@ -46,12 +59,14 @@ def own_context(settings: Settings) -> ssl.SSLContext | None:
     return client_context(settings) if settings.dicom.tls else None
 
 
-def _context(settings: Settings, protocol: int) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+def _context(settings: Settings, protocol: int, *, wait: bool = True) -> ssl.SSLContext:
+    context = _Context(protocol)
+    context.sslsocket_class = _Socket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
-    with certificates.opened(settings) as place:
+    with certificates.opened(settings, wait=wait) as place:
+        context.revoked = certificates.revoked(place)
         foreign = certificates.trusted(place) if protocol == ssl.PROTOCOL_TLS_CLIENT else []
         try:
             context.load_cert_chain(place / "box.pem")
@@ -62,7 +77,7 @@ def _context(settings: Settings, protocol: int) -> ssl.SSLContext:
             raise SetupError("bad_certificates", path=place) from error
     if foreign:  # they may be certificates of single peers
         context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
-    else:  # a list of the revoked is asked for from every issuer, and others give none
+    else:
         context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
     if not clock.is_trusted(settings.data_dir):  # then nothing is known of the time, and all other checks still hold
         context.verify_flags |= ssl.VerifyFlags(_X509_V_FLAG_NO_CHECK_TIME)

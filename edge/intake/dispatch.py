@@ -27,6 +27,9 @@ class Cargo(Protocol):
     def pulled(self) -> None:
         """The stick is gone."""
 
+    def stop(self) -> None:
+        """The process ends: leave nothing half done; the next one goes on."""
+
 
 KINDS: tuple[tuple[Callable[[Tree], bool], Callable[[Mount, Stick, Bench], Cargo]], ...] = (
     (lambda tree: True, StudyImport),
@@ -57,10 +60,16 @@ class Sticks:
         """
         there = {mount.key: mount for mount in self._mounts()}
         for key in self._cargoes.keys() - there.keys():
-            self._cargoes.pop(key).pulled()
+            self._cargoes[key].pulled()
+            del self._cargoes[key]
         for key in there.keys() - self._cargoes.keys():
             self._arrive(there[key])
         return any([cargo.step() for cargo in self._cargoes.values()])
+
+    def close(self) -> None:
+        """End what is being done, before what it works with is closed."""
+        for cargo in self._cargoes.values():
+            cargo.stop()
 
     def _arrive(self, mount: Mount) -> None:
         stick = sticks.arrive(self._bench.database, mount.key, is_writable=mount.is_writable)

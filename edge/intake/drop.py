@@ -8,13 +8,14 @@ looked at again and again: inotify(7) loses events and does not see what a netwo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from edge import clock, log
 from edge.errors import SourceError, StorageError, UnreadableError
 from edge.intake.tree import Parts, Stamp, Tree
+from edge.store.associations import Way
 from edge.store.part10 import take_apart
 from edge.store.spool import Spool
 
@@ -27,12 +28,16 @@ class Drop:
 
     Parameters
     ----------
+    stopping : whether to leave what is not yet taken for the next start.
     still_s : seconds for which a file must not have changed.
     """
 
-    def __init__(self, folder: Path, spool: Spool, still_s: float = _STILL_S) -> None:
+    def __init__(
+        self, folder: Path, spool: Spool, stopping: Callable[[], bool] = lambda: False, still_s: float = _STILL_S
+    ) -> None:
         self._folder = folder
         self._spool = spool
+        self._stopping = stopping
         self._still_s = still_s
         self._seen: dict[Parts, tuple[Stamp, float]] = {}
         self._left: dict[Parts, Stamp] = {}
@@ -72,14 +77,27 @@ class Drop:
             return
         counts: Counter[str] = Counter()
         try:
-            with self._spool.together() as number:
-                for parts, stamp in ready:
-                    counts[self._take_one(tree, parts, stamp, number)] += 1
+            with self._spool.together(way=Way.FOLDER) as number:
+                self._take_all(tree, ready, number, counts)
         except StorageError as error:
-            self._resume_at = clock.monotonic() + _FULL_S
-            log.event("drop_waits", code=error.code, count=len(ready) - counts.total())
+            self._wait(error, len(ready))
         for outcome, count in counts.items():
             log.event("dropped", code=outcome, count=count)
+
+    def _take_all(self, tree: Tree, ready: list[tuple[Parts, Stamp]], number: int, counts: Counter[str]) -> None:
+        # A box that is full or stops breaks nothing off: what is left in the folder comes as another delivery.
+        for done, (parts, stamp) in enumerate(ready):
+            if self._stopping():
+                return
+            try:
+                counts[self._take_one(tree, parts, stamp, number)] += 1
+            except StorageError as error:
+                self._wait(error, len(ready) - done)
+                return
+
+    def _wait(self, error: StorageError, count: int) -> None:
+        self._resume_at = clock.monotonic() + _FULL_S
+        log.event("drop_waits", code=error.code, count=count)
 
     def _take_one(self, tree: Tree, parts: Parts, stamp: Stamp, number: int) -> str:
         """Take one file; what became of it in one word."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -33,19 +34,23 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # sent where a program opens a file on which a lease was just taken
     speaker, listener = Speaker(settings.run_dir, "intake"), Listener(settings.run_dir, "intake")
     spool, database = Spool(settings, speaker.wake), connect(settings.database)
-    ways = _ways(settings, spool, database)
+    ways = _ways(settings, spool, database, stopped.is_set)
     while not stopped.is_set():
+        spool.sweep()
         if not any([_step(way) for way in ways]):
             listener.wait(_LOOK_S)
+    for way in ways:
+        if isinstance(way, Sticks):
+            way.close()
     for part in (spool, database, listener, speaker):
         part.close()
     return 0
 
 
-def _ways(settings: Settings, spool: Spool, database: Database) -> list[Drop | Sticks]:
+def _ways(settings: Settings, spool: Spool, database: Database, stopping: Callable[[], bool]) -> list[Drop | Sticks]:
     ways: list[Drop | Sticks] = []
     if settings.intake.folder:
-        ways.append(Drop(Path(settings.intake.folder), spool))
+        ways.append(Drop(Path(settings.intake.folder), spool, stopping))
     if settings.intake.usb:
         bench = Bench(settings=settings, database=database, spool=spool)
         ways.append(Sticks(mounts.below(Path(settings.intake.usb).resolve()), bench))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from edge.errors import SourceError, StorageError, UnreadableError
 from edge.intake.mounts import Mount
 from edge.intake.tree import Parts, Tree
 from edge.store import sticks
+from edge.store.associations import Way
 from edge.store.part10 import WholeFile, take_apart
 from edge.store.spool import Spool
 from edge.store.sticks import Counts, Stick, StickState
@@ -55,7 +56,7 @@ class StudyImport:
         self._files: list[Parts] | None = None
         self._counts = stick.counts
         self._told_at = clock.monotonic()
-        self._work: Iterator[None] | None = None
+        self._work: Generator[None, None, None] | None = None
 
     def step(self) -> bool:
         """Work for half a second at most; False where there is nothing to do.
@@ -77,13 +78,20 @@ class StudyImport:
         return True
 
     def pulled(self) -> None:
-        """The stick is gone: note how far it came."""
+        """The stick is gone: end its delivery, so that what came is read now, and note how far it came."""
+        self.stop()
         state = sticks.stick(self._bench.database, self._stick.stick_id).state
         if state is StickState.TAKING:
             self._tell(StickState.PULLED)
         sticks.leave(self._bench.database, self._stick.stick_id)
 
-    def _begun(self) -> Iterator[None] | None:
+    def stop(self) -> None:
+        """Let go of the stick and end its delivery; the next step begins anew."""
+        if self._work is not None:
+            self._work.close()
+        self._work = None
+
+    def _begun(self) -> Generator[None, None, None] | None:
         state = sticks.stick(self._bench.database, self._stick.stick_id).state
         if state is StickState.LOOKING:
             return self._look(StickState.LOOKING, StickState.READY)
@@ -91,7 +99,7 @@ class StudyImport:
             return self._take()
         return None
 
-    def _look(self, during: StickState, after: StickState) -> Iterator[None]:
+    def _look(self, during: StickState, after: StickState) -> Generator[None, None, None]:
         self._files, self._counts = [], replace(sticks.NOTHING)
         folder = self._bench.settings.run_dir
         try:
@@ -105,13 +113,13 @@ class StudyImport:
             log.event("stick_unreadable", error_type=type(error).__name__)
         self._tell(after)
 
-    def _take(self) -> Iterator[None]:
+    def _take(self) -> Generator[None, None, None]:
         if self._files is None:
             yield from self._look(StickState.TAKING, StickState.TAKING)
         self._counts = replace(self._counts, taken=0, known=0, refused={})
         self._tell(StickState.TAKING)
         try:
-            with Tree(self._mount.path) as tree, self._bench.spool.together() as number:
+            with Tree(self._mount.path) as tree, self._bench.spool.together(way=Way.STICK) as number:
                 for parts in self._files or ():
                     self._take_one(tree, parts, number)
                     self._tell_now_and_then(StickState.TAKING)

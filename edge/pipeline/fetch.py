@@ -23,8 +23,9 @@ from edge.dicom import query, worklist
 from edge.dicom.attributes import text
 from edge.dicom.peer import Limits, Peer
 from edge.errors import EdgeError, PeerError
-from edge.store import journal, pulls
+from edge.store import pulls
 from edge.store.database import connect
+from edge.store.journal import Action, Outcome
 from edge.store.priors import is_same_patient
 from edge.store.pulls import Kind, Pull
 from edge.store.spool import Spool
@@ -110,7 +111,7 @@ class Fetcher:
             patient=pull.study,
             most=_MOST_PRIOR_IMAGES,
         )
-        count = query.fetch(self._pacs, asked, self._spool, _PRIOR_LIMITS)
+        count = _pull(self._pacs, asked, self._spool, _PRIOR_LIMITS)
         log.event("prior_fetched", study_id=int(pull.study["id"]), count=count)
         pulls.end(self._database, pull, None if count else "nothing_came")
 
@@ -173,13 +174,21 @@ def pull_by_hand(settings: Settings, *, study_uid: str = "", accession_number: s
     if not settings.pacs.host:
         raise pacs.error("no_pacs")
     asked = query.Asked(study_instance_uid=_found_uid(pacs, study_uid, accession_number), most=_MOST_STUDY_IMAGES)
-    journal.note_alone(settings.database, journal.Action.PULL_BEGUN, ae_title=pacs.ae_title)
     spool = Spool(settings, lambda instance_id: None)  # the worker looks by itself each second
     try:
-        count = query.fetch(pacs, asked, spool, _STUDY_LIMITS)
+        return _pull(pacs, asked, spool, _STUDY_LIMITS)
     finally:
         spool.close()
-    journal.note_alone(settings.database, journal.Action.PULLED, ae_title=pacs.ae_title, count=count)
+
+
+def _pull(pacs: Peer, asked: query.Asked, spool: Spool, limits: Limits) -> int:
+    pacs.note(Action.PULL_BEGUN)
+    try:
+        count = query.fetch(pacs, asked, spool, limits)
+    except EdgeError as error:
+        pacs.note(Action.PULLED, outcome=Outcome.FAILED.value, code=error.code)
+        raise
+    pacs.note(Action.PULLED, count=count)
     return count
 
 
@@ -193,6 +202,7 @@ def run(settings: Settings) -> int:
     pulls.recover(database)
     fetcher = Fetcher(settings, database, spool, speaker.wake)
     while not stopped.is_set():
+        spool.sweep()
         if not fetcher.step():
             listener.wait(_LOOK_S)
     for part in (listener, spool, speaker, database):

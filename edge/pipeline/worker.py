@@ -21,7 +21,7 @@ from sqlite_utils import Database
 from edge import clock, log
 from edge.bus import Listener, Speaker
 from edge.config import Settings
-from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError
+from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError, content_sha256
 from edge.dicom.reader import FOLDER_PREFIX, Reader
 from edge.errors import ModelError, ReadingError, SetupError, StorageError, UnreadableError
 from edge.lifeline import identity
@@ -118,7 +118,8 @@ class Worker:
             image = self._readable(arrival)
             if image is None:
                 return
-            instances.attach(self._database, arrival.instance_id, _attributes(image), self._quiet_s(image))
+            pacs = self._settings.pacs.ae_title
+            instances.attach(self._database, arrival.instance_id, _attributes(image), self._quiet_s(image), pacs)
             self._last = (arrival.instance_id, image)
         except UnreadableError as error:
             if not self._path(arrival.path).exists():
@@ -138,7 +139,8 @@ class Worker:
         if arrival.attempts > _MAX_PARSE_ATTEMPTS:
             raise UnreadableError("reader_crashed")
         image = self._reader.read(self._path(arrival.path))
-        identity = instances.identify(self._database, arrival.instance_id, image.sop_instance_uid)
+        seen = content_sha256(image)
+        identity = instances.identify(self._database, arrival.instance_id, image.sop_instance_uid, seen)
         if identity is instances.Identity.COPY:
             self._path(arrival.path).unlink(missing_ok=True)
             return None

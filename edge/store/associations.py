@@ -20,6 +20,15 @@ from edge.store.database import writing
 from edge.store.journal import Action
 
 
+class Way(str, Enum):
+    """By what a delivery came where no AE title tells its sender; empty by the network."""
+
+    NETWORK = ""
+    FOLDER = "folder"
+    STICK = "stick"
+    PROGRAM = "program"
+
+
 class End(str, Enum):
     """How a delivery ended: as its sender wished, broken off, or with the process that took it."""
 
@@ -28,7 +37,7 @@ class End(str, Enum):
     LOST = "lost"
 
 
-def begin(database: Database, calling_ae_title: str, host: str = "") -> int:
+def begin(database: Database, calling_ae_title: str, host: str = "", way: Way = Way.NETWORK) -> int:
     """Record a delivery to this process, open the note that counts its objects, and return its number.
 
     Parameters
@@ -42,8 +51,8 @@ def begin(database: Database, calling_ae_title: str, host: str = "") -> int:
     """
     with writing(database):
         row = database.execute(
-            "INSERT INTO associations (owner, calling_ae_title, host) VALUES (?, ?, ?) RETURNING id",
-            (identity(os.getpid()), calling_ae_title, host),
+            "INSERT INTO associations (owner, calling_ae_title, host, way) VALUES (?, ?, ?, ?) RETURNING id",
+            (identity(os.getpid()), calling_ae_title, host, way.value),
         ).fetchone()
         number = int(row["id"])
         told = {"ae_title": journal.printable(calling_ae_title), "host": host} if calling_ae_title or host else {}

@@ -177,7 +177,11 @@ def _pack(found: list[tuple[str, Path, int]], writer: _Hashed, failures: list[Ba
             for name, path, size_bytes in found:
                 entry = tarfile.TarInfo(name)
                 entry.size, entry.mode = size_bytes, 0o600
-                with path.open("rb") as content:
+                try:
+                    content = path.open("rb")
+                except FileNotFoundError:
+                    continue  # of a study that was deleted meanwhile, as in ``_contents``
+                with content:
                     tar.addfile(entry, content)
     except (OSError, tarfile.TarError) as error:  # told where the other end is read
         failures.append(error)

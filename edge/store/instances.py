@@ -130,38 +130,46 @@ def next_arrival(database: Database, run_id: str = "") -> Arrival | None:
         return Arrival(instance_id=row["id"], path=Path(row["path"]), attempts=row["attempts"])
 
 
-def identify(database: Database, instance_id: int, sop_instance_uid: str | None) -> Identity:
+def identify(
+    database: Database, instance_id: int, sop_instance_uid: str | None, content_sha256: str | None
+) -> Identity:
     """Compare a readable object with those before it; a copy is forgotten, and its file is the caller's to remove.
 
     Parameters
     ----------
     sop_instance_uid : as its data set says, for what came as a bare file without a word on its identity.
+    content_sha256 : of what the box sees of it, whatever its encoding.
     """
     with writing(database):
         row = database.execute("SELECT sha256, study_id FROM instances WHERE id = ?", (instance_id,)).fetchone()
-        known = "SELECT 1 FROM instances WHERE sha256 = ? AND id != ? AND state = 'parsed'"
-        if database.execute(known, (row["sha256"], instance_id)).fetchone():
+        known = database.execute(
+            """SELECT id FROM instances WHERE id != ? AND state = 'parsed'
+                   AND (sha256 = ? OR (sop_instance_uid = ? AND content_sha256 = ?))""",
+            (instance_id, row["sha256"], sop_instance_uid, content_sha256),
+        ).fetchone()
+        if known is not None:
             # The delivery of the copy counts: it may end well where the first was broken off.
             database.execute(
                 """UPDATE instances SET association_id = copy.association_id FROM instances AS copy
-                   WHERE copy.id = ? AND copy.association_id IS NOT NULL
-                       AND instances.sha256 = copy.sha256 AND instances.state = 'parsed'""",
-                (instance_id,),
+                   WHERE copy.id = ? AND copy.association_id IS NOT NULL AND instances.id = ?""",
+                (instance_id, known["id"]),
             )
             database.execute("DELETE FROM instances WHERE id = ?", (instance_id,))
-            database.execute("DELETE FROM studies WHERE id = ?", (row["study_id"],))
+            _drop_if_bare(database, row["study_id"])
             return Identity.COPY
+        database.execute("UPDATE instances SET content_sha256 = ? WHERE id = ?", (content_sha256, instance_id))
         named = "UPDATE OR IGNORE instances SET sop_instance_uid = ? WHERE id = ? AND sop_instance_uid = ''"
         database.execute(named, (sop_instance_uid or "", instance_id))
         return Identity.CONFLICT if _conflicts(database, instance_id) else Identity.NEW
 
 
-def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s: int = 0) -> str:
+def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s: int = 0, pacs: str = "") -> str:
     """Put a parsed object into its study, which is read (again) once it may be, and return the study's key.
 
     Parameters
     ----------
     quiet_s : seconds without a further image after which the study is final.
+    pacs : AE title of the PACS that priors are fetched from.
     """
     with writing(database):
         born = _study_of(database, instance_id)
@@ -175,8 +183,8 @@ def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s
             _describe(database, study_id, attributes, uid=attributes.study_instance_uid)
             database.execute("UPDATE studies SET state = 'parsed' WHERE id = ?", (study_id,))
         else:
-            database.execute("DELETE FROM studies WHERE id = ?", (born,))
-        _date(database, study_id, attributes)
+            _drop_if_bare(database, born)
+        _date(database, study_id, attributes, pacs)
         completeness.touch(database, study_id, quiet_s)
         row = database.execute("SELECT study_key FROM studies WHERE id = ?", (study_id,)).fetchone()
         return str(row["study_key"])
@@ -207,7 +215,7 @@ def quarantine(database: Database, instance_id: int, remark: Remark, attributes:
             "UPDATE instances SET state = 'quarantined', reason = ?, judged_by = ? WHERE id = ?",
             (json.dumps(reason), __version__, instance_id),
         )
-        study_id = _study_of(database, instance_id)
+        study_id = _own_study(database, instance_id)
         if attributes is not None:
             _describe(database, study_id, attributes, uid=None)
         row = database.execute(
@@ -225,7 +233,7 @@ def restore(database: Database, instance_id: int, path: Path) -> None:
             (str(path), instance_id),
         )
         database.execute(
-            "UPDATE studies SET state = 'received', reasons = '[]' WHERE id = ?", (_study_of(database, instance_id),)
+            "UPDATE studies SET state = 'received', reasons = '[]' WHERE id = ?", (_own_study(database, instance_id),)
         )
 
 
@@ -249,8 +257,8 @@ def lose(database: Database, instance_id: int, remark: Remark) -> None:
 def _same_content(database: Database, instance: Instance) -> Receipt | None:
     row = database.execute(
         """SELECT instances.id, study_key, path FROM instances JOIN studies ON studies.id = study_id
-           WHERE sop_instance_uid = ? AND sha256 = ?""",
-        (instance.sop_instance_uid, instance.sha256),
+           WHERE sop_instance_uid = ? AND sha256 = ? OR path = ? ORDER BY path = ? DESC""",
+        (instance.sop_instance_uid, instance.sha256, str(instance.path), str(instance.path)),
     ).fetchone()
     if row is None:
         return None
@@ -260,12 +268,8 @@ def _same_content(database: Database, instance: Instance) -> Receipt | None:
 
 
 def _insert(database: Database, instance: Instance) -> Receipt:
-    study_key = secrets.token_hex(16)
     received_at = instance.received_at.isoformat()
-    study_id = database.execute(
-        "INSERT INTO studies (study_key, state, received_at) VALUES (?, ?, ?)",
-        (study_key, State.RECEIVED.value, received_at),
-    ).lastrowid
+    study_id, study_key = _new_study(database, received_at)
     row = {
         "study_id": study_id,
         "state": State.RECEIVED.value,
@@ -286,6 +290,32 @@ def _insert(database: Database, instance: Instance) -> Receipt:
     database.execute("UPDATE studies SET newest_instance_id = ? WHERE id = ?", (instance_id, study_id))
     facts.add(database, facts.USED_BYTES, instance.size_bytes)
     return Receipt(instance_id=instance_id, study_key=study_key, path=instance.path, is_new=True)
+
+
+def _new_study(database: Database, received_at: str) -> tuple[int, str]:
+    row = database.execute(
+        "INSERT INTO studies (study_key, state, received_at) VALUES (?, ?, ?) RETURNING id, study_key",
+        (secrets.token_hex(16), State.RECEIVED.value, received_at),
+    ).fetchone()
+    return int(row["id"]), str(row["study_key"])
+
+
+def _own_study(database: Database, instance_id: int) -> int:
+    """The study of an object that is alone in it; one that others share it leaves for a row of its own."""
+    born = _study_of(database, instance_id)
+    others = "SELECT 1 FROM instances WHERE study_id = ? AND id != ?"
+    if database.execute(others, (born, instance_id)).fetchone() is None:
+        return born
+    (received_at,) = database.execute("SELECT received_at FROM instances WHERE id = ?", (instance_id,)).fetchone()
+    own, _ = _new_study(database, received_at)
+    database.execute("UPDATE instances SET study_id = ? WHERE id = ?", (own, instance_id))
+    database.execute("UPDATE studies SET newest_instance_id = ? WHERE id = ?", (instance_id, own))
+    return own
+
+
+def _drop_if_bare(database: Database, study_id: int) -> None:
+    bare = "DELETE FROM studies WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM instances WHERE study_id = ?1)"
+    database.execute(bare, (study_id,))
 
 
 def _conflicts(database: Database, instance_id: int) -> bool:
@@ -324,12 +354,14 @@ def _describe(database: Database, study_id: int, attributes: Attributes, uid: st
     )
 
 
-def _date(database: Database, study_id: int, attributes: Attributes) -> None:
+def _date(database: Database, study_id: int, attributes: Attributes, pacs: str) -> None:
     """Keep when the first image of a study was taken, and whether the box fetched the study as a prior."""
     acquired_at = attributes.acquired_at.isoformat() if attributes.acquired_at else None
     database.execute(
         """UPDATE studies SET acquired_at = min(ifnull(acquired_at, ?1), ifnull(?1, acquired_at)), is_prior = EXISTS
                (SELECT 1 FROM pulls WHERE kind = 'study' AND pulls.study_instance_uid = studies.study_instance_uid)
-           WHERE id = ?2""",
-        (acquired_at, study_id),
+               AND NOT EXISTS (SELECT 1 FROM instances WHERE study_id = ?2 AND calling_ae_title != ?3 AND
+                   calling_ae_title IN (SELECT calling_ae_title FROM instances JOIN pulls USING (study_id)))
+           WHERE id = ?2""",  # a unit that sends studies which are asked for sent an image of this one too
+        (acquired_at, study_id, pacs),
     )

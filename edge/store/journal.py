@@ -30,7 +30,6 @@ class Action(str, Enum):
 
     BOX_STARTED = "box_started"
     BOX_STOPPED = "box_stopped"
-    ASSOCIATION_ACCEPTED = "association_accepted"
     ASSOCIATION_REJECTED = "association_rejected"
     INSTANCES_STORED = "instances_stored"
     STUDY_VIEWED = "study_viewed"
@@ -41,7 +40,6 @@ class Action(str, Enum):
     QUERIED = "queried"
     PULL_BEGUN = "pull_begun"
     PULLED = "pulled"
-    SETTING_CHANGED = "setting_changed"
     CLOCK_SET = "clock_set"
     BACKUP_MADE = "backup_made"
     BACKUP_RESTORED = "backup_restored"

@@ -206,3 +206,15 @@ def _quarantine(database: Database) -> None:
     # Which version of the software set an object aside; empty for those before this column.
     database.execute("ALTER TABLE instances ADD COLUMN judged_by TEXT NOT NULL DEFAULT ''")
     database.execute("ALTER TABLE associations ADD COLUMN host TEXT NOT NULL DEFAULT ''")
+
+
+@MIGRATIONS(name="0012_content")
+def _content(database: Database) -> None:
+    # What the box sees of an object, whatever its encoding; empty until it was read.
+    database.execute("ALTER TABLE instances ADD COLUMN content_sha256 TEXT")
+
+
+@MIGRATIONS(name="0013_ways")
+def _ways(database: Database) -> None:
+    # By which way a delivery came that has no sender with a name; empty by the network, and for those before.
+    database.execute("ALTER TABLE associations ADD COLUMN way TEXT NOT NULL DEFAULT ''")

@@ -22,7 +22,7 @@ HEAD_BYTES = 64 * 1024
 _MAGIC_AT = 128
 _GROUP = b"\x02\x00"
 _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"SQ", b"UN", b"UT"})
-_SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX = 0x0002, 0x0003, 0x0010
+_SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX, _SOURCE = 0x0002, 0x0003, 0x0010, 0x0016
 _UID = re.compile(r"[0-9.]{1,64}")
 
 
@@ -33,12 +33,14 @@ class WholeFile:
     Attributes
     ----------
     head : the first bytes of the data set, of which ``content`` is the whole; to be gone through once.
+    source_ae_title : who sent it to whoever wrote the file.
     """
 
     file_meta: bytes
     head: bytes
     content: Iterable[bytes]
     delivery: Delivery
+    source_ae_title: str = ""
 
 
 def take_apart(pieces: Iterable[bytes]) -> WholeFile:
@@ -63,6 +65,7 @@ def take_apart(pieces: Iterable[bytes]) -> WholeFile:
             sop_instance_uid=uids.get(_SOP_INSTANCE, ""),
             transfer_syntax_uid=uids.get(_TRANSFER_SYNTAX, ""),
         ),
+        source_ae_title=values.get(_SOURCE, b"").decode("latin-1").strip("\0 "),
     )
 
 

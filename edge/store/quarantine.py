@@ -1,8 +1,9 @@
 """What was set aside: listed, handed out, and tried again where the outcome may be another one.
 
 A file is judged by one version of the software; at the first start of another each is tried once
-more, and so is one that only ran out of time or memory when its bytes are sent again. Nothing is ever
-removed from here. Rejected: a folder of its own, since a file that is tried again would have to move.
+more, and so is one that only ran out of time or memory when its bytes are sent again. They
+go only as any study does (``edge.store.retention``): seen, and for want of room. Rejected: a folder
+of its own, since a file that is tried again would have to move.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sqlite_utils import Database
 from edge import __version__
 from edge.config import Settings
 from edge.errors import SetupError
+from edge.store.associations import Way
 from edge.store.database import opened, writing
 from edge.store.journal import printable
 
@@ -28,6 +30,7 @@ CHANCE_CODES = frozenset({"too_much_memory", "too_slow", "reader_crashed", "pars
 INDEX = "index.txt"
 
 _LOST = "file_lost"
+_WAYS = {Way.NETWORK: "-", Way.FOLDER: "folder", Way.STICK: "USB stick", Way.PROGRAM: "program on this box"}
 _AGAIN = """UPDATE instances SET state = 'received', attempts = 0, outages = 0, reason = NULL
             WHERE state = 'quarantined' AND json_extract(reason, '$.code') != ? AND {which} RETURNING study_id"""
 
@@ -41,13 +44,17 @@ class SetAside:
     study_key : of the study row that shows it.
     name : of the file below ``incoming``.
     reason : an entry as in ``chest-edge/result/1``, with ``message`` and ``values`` to translate.
-    sender : AE title and address, as far as they are known; not a word of the patient.
+    sender : AE title and address, as far as they are known; for the page alone, since a title can hold a name.
+    host : the address.
+    way : by what it came where it has no such sender.
     """
 
     study_key: str
     name: str
     reason: dict[str, Any]
     sender: str
+    host: str
+    way: Way
     received_at: datetime
     size_bytes: int
 
@@ -56,7 +63,8 @@ def listed(source: Path | Database, limit: int = -1) -> list[SetAside]:
     """What is set aside, newest first, at most ``limit``; all where that is negative."""
     with opened(source) as database:
         rows = database.execute(
-            """SELECT instances.*, study_key, host FROM instances JOIN studies ON studies.id = study_id
+            """SELECT instances.*, study_key, host, coalesce(way, '') AS way
+               FROM instances JOIN studies ON studies.id = study_id
                LEFT JOIN associations ON associations.id = association_id
                WHERE instances.state = 'quarantined' ORDER BY instances.id DESC LIMIT ?""",
             (limit,),
@@ -67,6 +75,8 @@ def listed(source: Path | Database, limit: int = -1) -> list[SetAside]:
             name=row["path"],
             reason=json.loads(row["reason"]),
             sender=" ".join(filter(None, (printable(row["calling_ae_title"]), row["host"]))),
+            host=row["host"] or "",
+            way=Way(row["way"]),
             received_at=datetime.fromisoformat(row["received_at"]),
             size_bytes=row["size_bytes"],
         )
@@ -121,10 +131,11 @@ def export(settings: Settings, folder: Path) -> int:
 
 
 def lines(found: list[SetAside]) -> Iterator[str]:
-    """Each file in one line, parted by tabs: name, code, when, sender, bytes, the reason in words."""
+    """Each file in one line, parted by tabs: name, code, when, address of the sender, bytes, the reason in words."""
     for item in found:
         when, size = item.received_at.isoformat(timespec="seconds"), str(item.size_bytes)
-        yield "\t".join((item.name, item.reason["code"], when, item.sender or "-", size, item.reason["text"]))
+        sender = item.host or _WAYS[item.way]
+        yield "\t".join((item.name, item.reason["code"], when, sender, size, item.reason["text"]))
 
 
 def _copy(path: Path, folder: Path) -> bool:

@@ -12,20 +12,19 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import IO
 
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_file_meta_info
 from sqlite_utils import Database
 
+from edge import log
 from edge.config import Settings
 from edge.errors import UnreadableError
 from edge.store.files import remove_parts
 from edge.store.instances import lose
+from edge.store.part10 import HEAD_BYTES, WholeFile, take_apart
 from edge.store.retention import finish_deletions
-from edge.store.spool import PREAMBLE, record
+from edge.store.spool import Delivery, record
 from edge.types import Instance
-
-_GROUP_LENGTH_BYTES = 12  # tag, VR, length and value of (0002,0000), which counts what follows it (PS3.10 table 7.1-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,45 +77,38 @@ def reconcile(database: Database, settings: Settings) -> Difference:
 
 def _adopt(database: Database, path: Path) -> None:
     try:
-        instance = _described(path)
-    except FileNotFoundError:
-        return  # a copy that its writer has removed since
-    record(database, path.parent, instance)
+        record(database, path.parent, _described(path))
+    except OSError as error:  # gone since, or not to be read: one file must not keep the receiver down
+        log.event("not_taken_in", error_type=type(error).__name__, where=log.where(error))
 
 
 def _described(path: Path) -> Instance:
     """What the file itself tells; a header that cannot be read is for the worker to set aside."""
-    meta, offset = _meta(path)
-    digest, size_bytes = _digest(path, offset)
+    digest, size_bytes = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        whole = _taken_apart(file)
+        for piece in whole.content:
+            digest.update(piece)
+            size_bytes += len(piece)
     return Instance(
-        sop_class_uid=str(meta.get("MediaStorageSOPClassUID", "")),
-        sop_instance_uid=str(meta.get("MediaStorageSOPInstanceUID", "")),
+        sop_class_uid=whole.delivery.sop_class_uid,
+        sop_instance_uid=whole.delivery.sop_instance_uid,
         series_instance_uid="",
         study_instance_uid="",
-        transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
+        transfer_syntax_uid=whole.delivery.transfer_syntax_uid,
         path=Path(path.name),
-        sha256=digest,
+        sha256=digest.hexdigest(),
         size_bytes=size_bytes,
-        calling_ae_title=str(meta.get("SourceApplicationEntityTitle", "")),
+        calling_ae_title=whole.source_ae_title,
         received_at=datetime.fromtimestamp(path.stat().st_mtime, timezone.utc),
         clock_trusted=False,  # nobody knows any more how the clock stood
     )
 
 
-def _meta(path: Path) -> tuple[Dataset, int]:
+def _taken_apart(file: IO[bytes]) -> WholeFile:
+    """As the ways in do it, so that the data set has the same hash."""
     try:
-        meta = read_file_meta_info(path)
-        return meta, len(PREAMBLE) + _GROUP_LENGTH_BYTES + int(meta.FileMetaInformationGroupLength)
-    except FileNotFoundError:
-        raise
-    except Exception:  # whatever the parser makes of it, the file stays and is counted
-        return Dataset(), 0
-
-
-def _digest(path: Path, offset: int) -> tuple[str, int]:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        file.seek(offset)
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-        return digest.hexdigest(), max(0, file.tell() - offset)
+        return take_apart(iter(lambda: file.read(HEAD_BYTES), b""))
+    except UnreadableError:  # not ours; it stays and is counted
+        file.seek(0)
+        return WholeFile(file_meta=b"", head=b"", content=file, delivery=Delivery())

@@ -35,11 +35,13 @@ _OWN = re.compile(
     r"|audit/(key|[0-9]+\.log)|certificates(/[\w-][\w. -]*)+"
 )
 _NEW = "restoring"
+_REPLACED = ("chest-edge.sqlite*", "settings.toml", "clock", "incoming", "results", "audit", "certificates")
+_KEPT = ("chest-edge.sqlite*", "incoming/*.dcm", "audit/*.log", "certificates/*")
 
 
 def is_empty(settings: Settings) -> bool:
     """Whether the data folder holds nothing that a restore would replace."""
-    return not settings.database.exists() and not any(settings.incoming.glob("*.dcm"))
+    return not any(any(settings.data_dir.glob(pattern)) for pattern in _KEPT)
 
 
 def restore(settings: Settings, source: Path, passphrase: str) -> int:
@@ -170,8 +172,8 @@ def _check_database(path: Path) -> None:
 
 
 def _replace(settings: Settings, folder: Path) -> None:
-    for old in settings.data_dir.iterdir():
-        if old not in (folder, settings.run_dir):
+    for pattern in _REPLACED:  # whatever else lies there is somebody's
+        for old in list(settings.data_dir.glob(pattern)):
             shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     # The database last: without it, the next start would take what is there for a box that lost it.
     for new in sorted(folder.iterdir(), key=lambda path: path.name == settings.database.name):

@@ -1,7 +1,7 @@
 """Makes room: which studies may go, and how one goes.
 
-Only what somebody has seen in its newest state may go: where a PACS has it, or, where there is
-none, when it was last seen ``storage.keep_days`` ago. Days are days of running, counted by the
+Only what somebody has seen in its newest state may go: first what was delivered elsewhere, then
+what was last seen ``storage.keep_days`` ago. Days are days of running, counted by the
 monotonic clock: a clock that jumps ten years ahead deletes nothing. A deletion is written down
 with the rows that it removes, in one transaction; its files follow, and are removed at the next
 start where a power cut came between. Rejected: dates of files, which a wrong clock makes old.
@@ -108,15 +108,14 @@ def _delete_oldest(database: Database, settings: Settings) -> bool:
 
 
 def _oldest(database: Database, settings: Settings) -> Any:
-    # Without a PACS that could have the study, somebody has had it before his eyes long enough ago.
     seen_by = facts.number(database, facts.RUNNING_S) - settings.storage.keep_days * _DAY_S
     return database.execute(
         f"""SELECT *, CASE WHEN delivered_at IS NULL THEN 'viewed' ELSE 'delivered' END AS why FROM studies
             WHERE state IN {_ENDED} AND NOT unread AND viewed_as = {_SEEN_NOW}
-                AND (delivered_at IS NOT NULL OR (? = '' AND viewed_running_s <= ?))
+                AND (delivered_at IS NOT NULL OR viewed_running_s <= ?)
                 AND NOT EXISTS (SELECT 1 FROM instances WHERE study_id = studies.id AND state = 'received')
-            ORDER BY id LIMIT 1""",  # noqa: S608
-        (settings.pacs.host, seen_by),
+            ORDER BY delivered_at IS NULL, id LIMIT 1""",  # noqa: S608
+        (seen_by,),
     ).fetchone()
 
 

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from edge import clock
+from edge import clock, log
 from edge.config import Settings
+from edge.errors import StorageError
 from edge.store import associations
-from edge.store.associations import End
+from edge.store.associations import End, Way
 from edge.store.budget import require_room
 from edge.store.database import connect
 from edge.store.files import write_durably
@@ -59,6 +60,7 @@ class Spool:
         self._database = connect(settings.database, any_thread=True)
         self._wake = wake
         self._lock = threading.Lock()  # for the connection and the wake-ups
+        self._unended: dict[int, End] = {}
 
     def keep(self, file_meta: bytes, content: bytes | Iterable[bytes], delivery: Delivery) -> Receipt:
         """Store one object, and return once it would survive a power cut.
@@ -87,7 +89,7 @@ class Spool:
         with self._lock:
             self._wake(number)
 
-    def begin(self, calling_ae_title: str = "", host: str = "") -> int:
+    def begin(self, calling_ae_title: str = "", host: str = "", way: Way = Way.NETWORK) -> int:
         """Open a delivery of several objects, and return its number; their studies wait for its end.
 
         Raises
@@ -95,8 +97,9 @@ class Spool:
         StorageError
             Nothing was opened.
         """
+        self.sweep()
         with self._lock:
-            return associations.begin(self._database, calling_ae_title, host)
+            return associations.begin(self._database, calling_ae_title, host, way)
 
     def end(self, association_id: int, how: End) -> None:
         """End a delivery: what it brought may be read.
@@ -111,18 +114,36 @@ class Spool:
             self._wake(association_id)
 
     @contextmanager
-    def together(self, calling_ae_title: str = "") -> Generator[int, None, None]:
-        """A delivery for the length of the block, which counts as broken off where the block raises."""
-        association_id = self.begin(calling_ae_title)
+    def together(self, calling_ae_title: str = "", way: Way = Way.NETWORK) -> Generator[int, None, None]:
+        """A delivery for the length of the block, which counts as broken off where the block raises.
+
+        An end that cannot be stored is stored by ``sweep``.
+        """
+        association_id = self.begin(calling_ae_title, way=way)
+        how = End.ABORTED
         try:
             yield association_id
-        except BaseException:
-            self.end(association_id, End.ABORTED)
-            raise
-        self.end(association_id, End.RELEASED)
+            how = End.RELEASED
+        finally:
+            with self._lock:
+                self._unended[association_id] = how
+            self.sweep()
+
+    def sweep(self) -> None:
+        """End the deliveries whose end could not be stored when it came."""
+        with self._lock:
+            for association_id, how in list(self._unended.items()):
+                try:
+                    associations.finish(self._database, association_id, how)
+                except StorageError as error:
+                    log.event("not_ended", code=error.code)
+                    return
+                del self._unended[association_id]
+                self._wake(association_id)
 
     def close(self) -> None:
         """Close the database once nobody delivers any more."""
+        self.sweep()
         with self._lock:
             self._database.close()
 

@@ -44,6 +44,7 @@ def install(app: Flask, default: str) -> None:
         decimal=decimal,
         signed=signed,
         moment=moment,
+        size=size,
         clock_time=clock_time,
         day=day,
         calendar=calendar,
@@ -123,6 +124,13 @@ def decimal(value: float, form: str = "0.#") -> str:
 def signed(difference: float) -> str:
     """A difference with its sign, where there is one."""
     return decimal(difference, "+0.#;−0.#") if difference else "0"
+
+
+def size(size_bytes: int) -> str:
+    """The size of a file: in kB, or from one MB on in MB."""
+    if size_bytes < 1e6:
+        return str(gettext("%(size)s kB", size=decimal(size_bytes / 1e3)))
+    return str(gettext("%(size)s MB", size=decimal(size_bytes / 1e6)))
 
 
 def moment(text: str) -> str:

@@ -22,6 +22,7 @@ from edge.config import Settings
 from edge.dicom.reader import Reader
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import StorageError, UnreadableError
+from edge.store.associations import Way
 from edge.store.part10 import WholeFile, take_apart
 from edge.store.spool import PREAMBLE, Delivery, Spool
 from edge.web.multipart import BadBodyError, Parts
@@ -100,7 +101,7 @@ class Stow:
             spool = stack.enter_context(closing(Spool(self._settings, self._wake)))
             check = stack.enter_context(_StudyCheck(study, self._settings.run_dir))
             try:
-                with spool.together() as number:
+                with spool.together(way=Way.PROGRAM) as number:
                     self._store_all(parts, answer, lambda pieces: _keep(spool, check, pieces, number))
             except BadBodyError:
                 answer.is_broken = True

@@ -144,6 +144,14 @@ REBUILT = N_(
     "The list of studies was damaged, and was made anew from the stored images. All of them are read again. "
     "Ages that were entered here have to be entered again."
 )
+WAYS: Mapping[str, str] = MappingProxyType(
+    {
+        "": N_("Sender unknown"),
+        "folder": N_("From the folder"),
+        "stick": N_("From a USB stick"),
+        "program": N_("From a program on this box"),
+    }
+)
 DELETED: Mapping[str, str] = MappingProxyType(
     {
         "delivered": N_("The PACS has it"),

@@ -87,7 +87,8 @@ def test_a_stick_is_noticed_taken_in_by_one_touch_and_may_be_removed(
     with mounted(tmp_path, media / "stick"):
         expect(page.get_by_text(ready)).to_be_visible(timeout=40_000)
         expect(page.locator(".amounts dd").nth(1)).to_have_text("3")
-        expect(page.get_by_text(safe)).to_be_visible()
+        expect(page.locator("#untouched")).to_be_visible()
+        expect(page.get_by_text(safe)).to_have_count(0)
         shot(page, f"stick-ready-{language}")
         page.get_by_role("button", name=take, exact=True).tap()
         expect(page.get_by_text(done)).to_be_visible(timeout=40_000)

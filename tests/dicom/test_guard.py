@@ -8,6 +8,7 @@ import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,9 @@ import pytest
 
 from edge import clock
 from edge.config import DicomSettings, Settings
+from edge.dicom import certificates, lobby
 from edge.dicom.guard import UNKNOWN_CALLED, UNKNOWN_CALLING, Refusals, Rules
+from edge.dicom.receive import application_entity
 from edge.dicom.send import TITLE, echo
 from edge.dicom.tls import client_context
 from edge.errors import SetupError
@@ -23,6 +26,7 @@ from tests.support import inputs, peers
 from tests.support.box import WAIT_S, echoscu, eventually, storescu
 from tests.support.peers import connected, quick_echo, read_pdu, request
 from tests.support.receivers import receiver
+from tests.support.studies import ready_box
 from tests.support.tls import dcmtk_options, issued
 
 
@@ -245,6 +249,19 @@ def test_a_flood_is_logged_by_a_few_names_and_a_sum(
     assert '"host": "10.0.0.1"' in capfd.readouterr().err
 
 
+def test_a_machine_that_starts_no_thread_keeps_the_door_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    refusals = Refusals(tmp_path / "box.sqlite")
+    refusals.note("10.0.0.1", "silent")
+    refusals.tell(now=True)
+    assert "no_thread" in capfd.readouterr().err
+
+
 # TLS, with dcmtk as the other side
 
 
@@ -261,6 +278,24 @@ def test_dcmtk_sends_and_echoes_over_tls_and_nobody_without(tmp_path: Path) -> N
         assert echoscu(box.port, *anonymous) != 0
         assert storescu(box.port, [image], *anonymous) != 0
         assert box.refused("tls") == ["127.0.0.1"]
+
+
+def test_whoever_works_on_the_certificates_keeps_nobody_from_speaking_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lobby, "_CONTEXT_S", 0.0)
+    settings = replace(ready_box(tmp_path / "box"), dicom=DicomSettings(port=0, tls=True))
+    server = lobby.Server(settings, application_entity(settings), [])
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        context, port = client_context(settings), server.server_address[1]
+        assert echo("127.0.0.1", port, "CHESTEDGE", context)
+        with certificates.opened(settings):
+            assert echo("127.0.0.1", port, "CHESTEDGE", context)
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 def test_silent_peers_do_not_keep_tls_from_others(tmp_path: Path) -> None:

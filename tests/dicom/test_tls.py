@@ -116,6 +116,17 @@ def test_the_box_calls_a_pacs_whose_certificate_was_put_into_trusted(box: Settin
     assert "CERTIFICATE_VERIFY_FAILED" in why_not(box, modality_context(pacs, own, name="PACS"))
 
 
+def test_a_revoked_pacs_is_refused_whoever_else_is_trusted(box: Settings, tmp_path: Path) -> None:
+    pacs = issued(box, tmp_path / "pacs", "PACS", server=True)
+    other = issued(Settings(data_dir=tmp_path / "other"), tmp_path / "stick")
+    shutil.copy(other / "ca.crt", certificates.folder(box) / "trusted" / "other.pem")
+    assert shake(serving(pacs, "PACS", pacs / "ca.crt"), client_context(box)) is None
+    certificates.revoke(box, "PACS")
+    assert shake(serving(pacs, "PACS", pacs / "ca.crt"), client_context(box)) is not None
+    again = issued(box, tmp_path / "again", "PACS", server=True)
+    assert shake(serving(again, "PACS", again / "ca.crt"), client_context(box)) is None
+
+
 def test_a_clock_before_the_release_locks_no_modality_out(
     box: Settings, modality: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +189,23 @@ def test_a_name_is_never_a_path(box: Settings, tmp_path: Path, name: str) -> Non
         issued(box, tmp_path / "out", name)
     with pytest.raises(SetupError, match="certificate_unknown"):
         certificates.revoke(box, name)
+
+
+def test_a_slow_stick_keeps_nobody_from_speaking_tls(
+    box: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, written = tmp_path / "stick", []
+
+    def write(path: Path, pieces: list[bytes]) -> None:
+        if path.parent == out:
+            server_context(box, wait=False)
+            written.append(path.name)
+        real(path, pieces)
+
+    real = certificates.write_durably
+    monkeypatch.setattr(certificates, "write_durably", write)
+    issued(box, out)
+    assert written == ["XRAY-1.key", "XRAY-1.crt", "XRAY-1.p12", "ca.crt"]
 
 
 def test_many_at_once_make_one_authority(box: Settings) -> None:

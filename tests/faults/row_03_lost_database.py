@@ -8,6 +8,7 @@ from pathlib import Path
 from edge.config import Settings
 from edge.store import studies
 from edge.store.database import connect
+from edge.store.part10 import take_apart
 from edge.store.reconcile import reconcile
 from edge.store.recovery import prepare
 from edge.store.spool import Spool
@@ -39,6 +40,7 @@ def _round(folder: Path, chance: random.Random, number: int) -> int:
     box = ready_box(folder)
     before = _filled(box, chance)
     DAMAGES[number % len(DAMAGES)](box.database)
+    (box.incoming / f"{'0' * 32}.dcm").mkdir()  # a file that cannot be read, which comes first
     prepare(box)
     database = connect(box.database)
     reconcile(database, box)
@@ -48,8 +50,13 @@ def _round(folder: Path, chance: random.Random, number: int) -> int:
 
 def _filled(box: Settings, chance: random.Random) -> set[tuple[str, str]]:
     spool = Spool(box, lambda number: None)
-    for _ in range(_OBJECTS):
-        put(spool, chance.randbytes(chance.randrange(1, 5000)), new_uid())
+    for number in range(_OBJECTS):
+        content = b"\x08\x00\x05\x00CS" + chance.randbytes(chance.randrange(8, 5000))
+        if number % 4:
+            put(spool, content, new_uid())
+        else:  # as older units write files: without File Meta Information
+            whole = take_apart([content])
+            spool.keep(whole.file_meta, whole.content, whole.delivery)
     spool.close()
     return _contents(box)
 

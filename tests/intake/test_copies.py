@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless
 from sqlite_utils import Database
 
 from edge.config import Settings
@@ -99,3 +101,37 @@ def test_bare_files_of_two_objects_are_two(box: Settings, database: Database, sp
     for dataset in (study, inputs.dx(StudyInstanceUID=study.StudyInstanceUID)):
         by_file(spool, bare(dataset))
     assert read(box, database, reader) == [(State.DONE, 2)]
+
+
+def encoded(transfer_syntax: UID, **changes: object) -> Dataset:
+    dataset = inputs.dx(SOPInstanceUID="1.2.3.4", SeriesInstanceUID="1.2.3", StudyInstanceUID="1.2", **changes)
+    if transfer_syntax == RLELossless:
+        dataset.compress(RLELossless, generate_instance_uid=False)
+    return dataset
+
+
+def states(box: Settings, database: Database, folder: Path, datasets: list[Dataset]) -> list[State]:
+    spool = Spool(box, lambda number: None)
+    for number, dataset in enumerate(datasets):
+        by_file(spool, inputs.save(dataset, folder / f"{number}.dcm").read_bytes())
+    spool.close()
+    with Reader() as reader:
+        return sorted(state for state, count in read(box, database, reader) for _ in range(count))
+
+
+@pytest.mark.parametrize("second", ["rle", "padded"])
+def test_one_image_in_two_encodings_is_one_object(
+    box: Settings, database: Database, tmp_path: Path, second: str
+) -> None:
+    again = encoded(RLELossless if second == "rle" else ExplicitVRLittleEndian)
+    if second == "padded":
+        again.DataSetTrailingPadding = bytes(64)
+    assert states(box, database, tmp_path, [encoded(ExplicitVRLittleEndian), again]) == [State.DONE]
+
+
+@pytest.mark.parametrize("changes", [{"PatientName": "Other^Name"}, {"PixelSpacing": [0.1, 0.1]}])
+def test_another_patient_or_size_under_one_identifier_is_no_copy(
+    box: Settings, database: Database, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    datasets = [encoded(ExplicitVRLittleEndian), encoded(ExplicitVRLittleEndian, **changes)]
+    assert states(box, database, tmp_path, datasets) == [State.DONE, State.QUARANTINED]

@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -228,6 +229,44 @@ def test_a_full_box_leaves_the_files_until_there_is_room(
     assert (len(stored(box)), left(folder)) == (3, set())
 
 
+def ends(box: Settings) -> list[str]:
+    with connect(box.database) as database:
+        return [row["state"] for row in database.execute("SELECT state FROM associations ORDER BY id")]
+
+
+def test_a_box_that_fills_up_within_a_delivery_breaks_nothing_off(
+    box: Settings, folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        inputs.chest_dicom(folder / f"{number}.dcm")
+    drop = Drop(folder, spool, still_s=0)
+    drop.step()
+    real = spool.keep
+
+    def keep(*args: Any) -> Any:
+        if stored(box):
+            raise StorageError("no_room")
+        return real(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(spool, "keep", keep)
+        drop.step()
+    assert (ends(box), len(stored(box)), left(folder)) == (["released"], 1, {"1.dcm", "2.dcm"})
+    again = Drop(folder, spool, still_s=0)
+    again.step()
+    again.step()
+    assert (ends(box), len(stored(box))) == (["released"] * 2, 3)
+
+
+def test_a_box_that_stops_within_a_delivery_breaks_nothing_off(box: Settings, folder: Path, spool: Spool) -> None:
+    for number in range(3):
+        inputs.chest_dicom(folder / f"{number}.dcm")
+    drop = Drop(folder, spool, stopping=lambda: bool(stored(box)), still_s=0)
+    drop.step()
+    drop.step()
+    assert (ends(box), len(stored(box)), left(folder)) == (["released"], 1, {"1.dcm", "2.dcm"})
+
+
 def test_what_cannot_be_removed_is_not_taken_again_and_again(
     box: Settings, folder: Path, look: Callable[[], None], woken: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,9 +329,9 @@ def test_what_is_dropped_together_is_one_delivery(box: Settings, folder: Path, l
         inputs.chest_dicom(folder / f"{number}.dcm")
     look()
     with connect(box.database) as database:
-        deliveries = database.execute("SELECT state, count(*) FROM associations GROUP BY state").fetchall()
+        deliveries = database.execute("SELECT state, way, count(*) FROM associations GROUP BY state").fetchall()
         rows = database.execute("SELECT DISTINCT association_id FROM instances").fetchall()
-    assert [tuple(row) for row in deliveries] == [("released", 1)]
+    assert [tuple(row) for row in deliveries] == [("released", "folder", 1)]
     assert len(rows) == 1 and rows[0][0] is not None
 
 

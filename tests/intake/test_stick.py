@@ -118,6 +118,7 @@ def test_a_stick_is_counted_and_taken_in_only_when_asked_for(port: Port, stick: 
     assert (done.state, done.counts.taken, done.counts.done) == (StickState.TAKEN, 4, 4)
     uids = {dcmread(path).SOPInstanceUID for path in (*images, third, fourth)}
     assert {dcmread(path).SOPInstanceUID for path in stored(port.box)} == uids
+    assert [row["way"] for row in port.database.execute("SELECT way FROM associations")] == ["stick"]
     assert fingerprint(stick) == before, "the stick was written to"
 
 
@@ -172,6 +173,29 @@ def test_a_stick_pulled_in_the_middle_keeps_what_was_taken_and_goes_on(
     again = port.take()
     assert (again.counts.taken, again.counts.known) == (5 - pulled.counts.taken, pulled.counts.taken)
     assert len(stored(port.box)) == 5
+
+
+@pytest.mark.parametrize("end", ["pulled", "stopped"])
+def test_the_delivery_of_a_stick_ends_at_once_when_it_is_pulled_or_the_process_stops(
+    port: Port, stick: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    fill(stick, 3)
+    port.put_in(stick)
+    port.settle()
+    monkeypatch.setattr("edge.intake.studies._TURN_S", 0.0)
+    assert sticks.want(port.database, port.shown().stick_id)
+    assert port.watch is not None and port.watch.step()
+    states = "SELECT state FROM associations"
+    assert [row["state"] for row in port.database.execute(states)] == ["open"]
+    if end == "pulled":
+        port.there = []
+        port.watch.step()
+        assert port.shown().state is StickState.PULLED
+    else:
+        port.watch.close()
+        assert port.shown().state is StickState.TAKING
+    assert len(stored(port.box)) == 1
+    assert [row["state"] for row in port.database.execute(states)] == ["aborted"]
 
 
 def test_a_stick_that_is_removed_when_it_may_be_is_shown_no_longer(port: Port, stick: Path) -> None:

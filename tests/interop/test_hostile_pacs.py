@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from pynetdicom import evt
 from sqlite_utils import Database
 
 from edge.config import Settings
-from edge.dicom import query
+from edge.dicom import guard, query
 from edge.dicom.peer import Limits, Peer
 from edge.errors import PeerError
 from edge.pipeline import fetch
@@ -180,6 +182,48 @@ def test_one_that_never_ends_is_ended_after_the_time(box: Settings) -> None:
             assert answered == []  # ended by the box, and not by an answer or the library's own patience
         finally:
             silent.set()
+
+
+def spiteful(pieces: Iterator[bytes], sent: list[bytes]) -> Any:
+    """A C-FIND that answers with these bytes, past its library."""
+
+    def handle(event: evt.Event) -> Iterator[Any]:
+        connection = event.assoc.dul.socket.socket
+        try:
+            for piece in pieces:
+                connection.sendall(piece)
+                sent.append(piece)
+        except OSError:
+            event.assoc.abort()
+        yield 0, None
+
+    return (evt.EVT_C_FIND, handle)
+
+
+def test_a_pdu_of_four_gibibytes_is_not_taken_in(box: Settings) -> None:
+    sent = list[bytes]()
+    pieces = chain([b"\4\0" + b"\xff" * 4], repeat(bytes(1 << 20), 300))
+    with scripted(spiteful(pieces, sent)) as port:
+        settings = as_scripted(box, port)
+        with pytest.raises(PeerError, match="too_much"):
+            query.find_studies(Peer(settings, settings.pacs), PatientID="PHANTOM-1")
+    assert len(sent) < 100
+
+
+def test_a_pdu_that_comes_byte_by_byte_holds_nothing_up(box: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dribbled() -> Iterator[bytes]:
+        yield b"\4\0\0\0\1\0"
+        for _ in range(100):
+            time.sleep(0.05)
+            yield b"\0"
+
+    monkeypatch.setattr(guard, "PDU_S", 0.5)
+    sent = list[bytes]()
+    with scripted(spiteful(dribbled(), sent)) as port:
+        settings = as_scripted(box, port)
+        with pytest.raises(PeerError, match="no_answer"):
+            query.find_studies(Peer(settings, settings.pacs), PatientID="PHANTOM-1")
+    assert len(sent) < 100
 
 
 def waiting(box: Settings, database: Database, **attributes: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -21,13 +22,14 @@ from edge.dicom.attributes import text
 from edge.dicom.peer import Limits, Peer
 from edge.dicom.send import echo, send
 from edge.errors import PeerError
+from edge.pipeline import fetch
 from edge.pipeline.fetch import Fetcher
 from edge.store.spool import Spool
 from edge.store.studies import study, worklist
 from edge.types import State
 from tests.support import inputs
 from tests.support.box import eventually, running
-from tests.support.pacs import Orthanc, dcmqrscp, orthanc
+from tests.support.pacs import Orthanc, dcmqrscp, free_port, orthanc
 
 Read = Callable[[], None]
 LIMITS = Limits(size_bytes=64 << 20, seconds=60)
@@ -162,6 +164,27 @@ def test_priors_are_fetched_and_the_study_is_read_once_more(
     assert uids[change["study_key"]] == earlier[4].StudyInstanceUID
     assert change["acquired_at"] == "2025-01-05T08:00:00"
     assert database.execute("SELECT count(*) FROM pulls WHERE state != 'done'").fetchone()[0] == 0
+    asked = noted(database, "queried", "pull_begun", "pulled")
+    assert [action for action, _ in asked] == ["queried"] * 7 + ["pull_begun", "pulled"] * 3
+    assert {fields["ae_title"] for _, fields in asked} == {"ORTHANC"}
+    assert [fields["count"] for action, fields in asked if action == "pulled"] == [1, 1, 1]
+
+
+def noted(database: Database, *actions: str) -> list[tuple[str, dict[str, Any]]]:
+    rows = database.execute("SELECT action, fields FROM journal ORDER BY id").fetchall()
+    return [(row["action"], json.loads(row["fields"])) for row in rows if row["action"] in actions]
+
+
+def test_a_pull_that_fails_is_noted(box: Settings, database: Database) -> None:
+    settings = with_pacs(box, free_port())
+    with pytest.raises(PeerError, match="unreachable"), spool_of(box) as spool:
+        asked = query.Asked(study_instance_uid="1.2.3", most=20)
+        fetch._pull(Peer(settings, settings.pacs), asked, spool, LIMITS)
+    told = {"ae_title": "ORTHANC", "outcome": "failed", "code": "unreachable"}
+    assert noted(database, "queried", "pull_begun", "pulled") == [
+        ("pull_begun", {"ae_title": "ORTHANC"}),
+        ("pulled", told),
+    ]
 
 
 def test_the_process_fetches_priors_by_itself(peer: Orthanc, box: Settings, read: Read) -> None:

@@ -21,7 +21,7 @@ from edge.errors import BackupError, StorageError
 from edge.health.backup_command import make, put_back
 from edge.store import backup
 from edge.store.database import connect
-from edge.store.restore import BODY, KEY, plaintext, restore
+from edge.store.restore import BODY, KEY, is_empty, plaintext, restore
 from edge.store.studies import worklist
 from edge.types import State
 from tests.support.box import Box, box_settings, eventually, served, storescu
@@ -187,6 +187,35 @@ def test_a_box_that_holds_studies_is_replaced_only_by_force(box: Settings, made:
     put_finished_study(box, make_result("normal", normal=0.9), patient_name="Later")
     assert put_back(box, made, secret, force=True) == 0
     assert [row.patient_name for row in worklist(box.database, 10)] == ["Zebra^Zoe"]
+
+
+def test_files_that_are_no_part_of_a_box_stay(made: Path, tmp_path: Path) -> None:
+    other = Settings(data_dir=tmp_path / "other")
+    for name in ("clinic.toml", "drop/untaken.dcm"):
+        (other.data_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        (other.data_dir / name).write_text("mine")
+    assert is_empty(other)
+    restore(other, made, PASSPHRASE)
+    assert (other.data_dir / "clinic.toml").exists() and (other.data_dir / "drop" / "untaken.dcm").exists()
+
+
+@pytest.mark.parametrize("name", ["certificates/box.key", "audit/1.log", "chest-edge.sqlite.damaged-1"])
+def test_what_a_restore_would_replace_is_seen(tmp_path: Path, name: str) -> None:
+    box = Settings(data_dir=tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    assert not is_empty(box)
+
+
+def test_a_study_that_is_deleted_meanwhile_is_left_out(
+    box: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = next(path for path in box.results.rglob("*") if path.is_file())
+    monkeypatch.setattr(backup, "_check_room", lambda folder, found: picture.unlink())
+    backup.back_up(box, None, tmp_path / "x", PASSPHRASE)
+    with plaintext(tmp_path / "x", PASSPHRASE) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
+        names = archive.getnames()
+    assert "chest-edge.sqlite" in names and str(picture.relative_to(box.data_dir)) not in names
 
 
 def test_a_short_passphrase_is_refused(box: Settings, tmp_path: Path) -> None:

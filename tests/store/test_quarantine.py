@@ -12,6 +12,7 @@ from edge.__main__ import main
 from edge.config import Settings
 from edge.errors import UnreadableError
 from edge.store import associations, instances, quarantine
+from edge.store.associations import Way
 from edge.store.database import connect
 from edge.store.spool import Delivery, Spool
 from tests.support.studies import ATTRIBUTES, new_instance, ready_box
@@ -40,6 +41,15 @@ def test_a_file_is_listed_with_its_reason_and_sender(database: Database) -> None
     (found,) = quarantine.listed(database)
     assert (found.study_key, found.name, found.size_bytes) == (receipt.study_key, str(receipt.path), 4242)
     assert (found.reason["code"], found.sender) == ("undecodable", "MODALITY 10.0.0.7")
+
+
+def test_a_file_that_came_without_a_network_names_its_way(box: Settings, database: Database) -> None:
+    spool = Spool(box, lambda number: None)
+    with spool.together(way=Way.STICK) as number:
+        receipt = spool.keep(b"", b"no image", Delivery(association_id=number))
+    spool.close()
+    instances.quarantine(database, receipt.instance_id, UnreadableError("not_dicom").remark(), None)
+    assert [line.split("\t")[3] for line in quarantine.lines(quarantine.listed(database))] == ["USB stick"]
 
 
 def test_another_version_tries_each_file_once(database: Database) -> None:
@@ -86,8 +96,11 @@ def test_the_command_lists_copies_and_tries_again(
     for words in (["list"], ["export", str(out)], ["retry"]):
         assert main(["--config", str(config), "quarantine", *words]) == 0
     printed = capsys.readouterr().out
+    notes = [tuple(row) for row in database.execute("SELECT action, fields FROM journal WHERE open_key IS NULL")]
+    assert ("exported", '{"count": 1}') in notes
     assert (out / receipt.path).read_bytes() == b"what came"
     index = (out / quarantine.INDEX).read_text()
     assert index in printed and f"{receipt.path}\tundecodable\t" in index
+    assert "\t10.0.0.7\t" in index and "MODALITY" not in index, "an AE title can hold a name"
     assert "Example" not in index and "P-0042" not in index
     assert quarantine.listed(database) == []

@@ -12,11 +12,12 @@ import pytest
 from sqlite_utils import Database
 
 from edge.config import Settings
-from edge.errors import StorageError
+from edge.errors import StorageError, UnreadableError
 from edge.store import instances, retention, studies
 from edge.store.database import connect
+from edge.store.part10 import take_apart
 from edge.store.reconcile import difference, reconcile
-from edge.store.spool import Spool, record
+from edge.store.spool import Delivery, Spool, record
 from edge.types import Instance, State
 from tests.support.objects import new_uid, put
 from tests.support.studies import ATTRIBUTES, ready_box
@@ -92,6 +93,13 @@ def test_a_file_that_tells_nothing_is_taken_in_too(box: Settings, database: Data
     assert (box.incoming / "left.dcm").read_bytes() == content
 
 
+def test_a_file_that_cannot_be_read_keeps_no_other_out(box: Settings, database: Database) -> None:
+    (box.incoming / "a.dcm").mkdir()
+    (box.incoming / "b.dcm").write_bytes(b"content")
+    reconcile(database, box)
+    assert [row["path"] for row in kept(database)] == ["b.dcm"]
+
+
 def test_a_row_without_a_file_is_set_aside_in_plain_words(box: Settings, database: Database, spool: Spool) -> None:
     receipt = put(spool, b"content")
     (box.incoming / receipt.path).unlink()
@@ -111,6 +119,33 @@ def test_the_others_of_its_study_are_still_read(box: Settings, database: Databas
     (row,) = studies.worklist(database, 10)
     assert row.state is State.READY
     assert [line["state"] for line in kept(database)] == ["quarantined", "parsed"]
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+@pytest.mark.parametrize("ends_as", ["parsed", "copy", "quarantined"])
+def test_one_that_is_sent_again_leaves_the_others_of_its_study_alone(
+    box: Settings, database: Database, spool: Spool, ends_as: str, is_noticed: bool
+) -> None:
+    named, uids = replace(ATTRIBUTES, study_instance_uid="1.2.3"), [new_uid(), new_uid()]
+    first, second = (put(spool, uid.encode(), uid) for uid in uids)
+    for receipt in (first, second):
+        instances.attach(database, receipt.instance_id, named)
+    (box.incoming / first.path).unlink()
+    if is_noticed:
+        reconcile(database, box)
+    put(spool, uids[0].encode(), uids[0])
+    if ends_as == "parsed":
+        instances.attach(database, first.instance_id, named)
+    elif ends_as == "quarantined":
+        instances.quarantine(database, first.instance_id, UnreadableError("too_slow").remark(), None)
+    else:
+        other = put(spool, uids[0].encode(), new_uid())
+        instances.attach(database, other.instance_id, named)
+        assert instances.identify(database, first.instance_id, None, None) is instances.Identity.COPY
+    study = database.execute("SELECT state, id FROM studies WHERE study_instance_uid = '1.2.3'").fetchone()
+    row = database.execute("SELECT study_id FROM instances WHERE id = ?", (second.instance_id,)).fetchone()
+    assert (study["state"], row["study_id"]) == ("ready", study["id"])
+    assert database.execute("SELECT count(*) FROM studies").fetchone()[0] == (2 if ends_as == "quarantined" else 1)
 
 
 def test_a_lost_object_that_is_sent_again_is_read_again(box: Settings, database: Database, spool: Spool) -> None:
@@ -147,6 +182,28 @@ def test_a_file_recorded_by_the_search_and_by_its_writer_is_kept_once(
     assert receipt.is_new
     assert (box.incoming / receipt.path).exists()
     assert len(kept(database)) == 1
+
+
+def test_it_is_kept_where_the_two_name_it_differently(
+    box: Settings, database: Database, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def searched_first(own: Database, incoming: Path, instance: Instance, number: int | None) -> instances.Receipt:
+        reconcile(database, box)
+        return record(own, incoming, instance, number)
+
+    monkeypatch.setattr("edge.store.spool.record", searched_first)
+    receipt = spool.keep(b"", b"\x08\x00content", Delivery(sop_instance_uid="1.2.3"))
+    assert (receipt.is_new, len(kept(database)), (box.incoming / receipt.path).exists()) == (True, 1, True)
+
+
+def test_a_bare_data_set_is_taken_in_under_its_hash(box: Settings, database: Database, spool: Spool) -> None:
+    whole = take_apart([b"\x08\x00\x05\x00CS\x04\x00bare" * 50])
+    spool.keep(whole.file_meta, whole.content, whole.delivery)
+    (before,) = kept(database)
+    forget(database)
+    reconcile(database, box)
+    (after,) = kept(database)
+    assert (after["sha256"], after["size_bytes"]) == (before["sha256"], before["size_bytes"])
 
 
 def test_parts_of_dead_writers_go_and_those_of_living_ones_stay(box: Settings, database: Database) -> None:

@@ -160,11 +160,20 @@ def test_the_view_of_an_older_state_does_not_count(box: Settings, database: Data
     assert make_room(database, box) == 0
 
 
-def test_with_a_pacs_only_what_it_has_goes_and_at_once(box: Settings, database: Database, keys: list[str]) -> None:
+def test_a_pacs_that_is_asked_for_priors_keeps_nothing_here(box: Settings, database: Database, keys: list[str]) -> None:
     box = replace(box, pacs=PacsSettings(host="pacs.example"))
     see(database, *keys)
-    run_for(database, 1000)
-    assert make_room(database, box) == 0
+    run_for(database, 31)
+    assert make_room(database, box) == 2
+    assert left(database) == set(keys[2:])
+
+
+@pytest.mark.parametrize("days", [0, 1000])
+def test_what_was_delivered_goes_first_and_at_once(
+    box: Settings, database: Database, keys: list[str], days: int
+) -> None:
+    see(database, *keys)
+    run_for(database, days)
     deliver(database, keys[4], keys[2])
     assert make_room(database, box) == 2
     assert left(database) == set(keys) - {keys[2], keys[4]}

@@ -102,7 +102,7 @@ def test_other_content_under_the_same_identifier_is_kept_and_marked(database: Da
     for _ in range(2):
         arrival = instances.next_arrival(database)
         assert arrival is not None
-        identities.append(instances.identify(database, arrival.instance_id, "of the data set"))
+        identities.append(instances.identify(database, arrival.instance_id, "of the data set", None))
         instances.attach(database, arrival.instance_id, ATTRIBUTES)
     assert identities == [instances.Identity.NEW, instances.Identity.CONFLICT]
 

@@ -19,7 +19,7 @@ from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
 
 from edge.config import Settings
-from edge.store.database import connect
+from edge.store.database import connect, opened
 from tests.support import inputs
 
 _PATIENCE_S = 3  # the library does not notice that a receiver died while it waits for an answer
@@ -105,6 +105,13 @@ def faults(settings: Settings, ledger: Ledger) -> list[str]:
     found += [f"torn: {row['path']}" for row in rows if not _is_whole(settings.incoming / row["path"], row)]
     found += [f"lost: {sha256}" for sha256 in ledger.acknowledged - kept]
     return found
+
+
+def without_a_row(settings: Settings, ledger: Ledger) -> set[str]:
+    """Acknowledged objects that the database does not know now, whatever a later start would take in."""
+    acknowledged = ledger.acknowledged.copy()  # first: what is acknowledged from here on may not be looked for
+    with opened(settings.database) as database:
+        return acknowledged - {row["sha256"] for row in database.execute("SELECT sha256 FROM instances")}
 
 
 def _is_whole(path: Path, row: dict[str, object]) -> bool:

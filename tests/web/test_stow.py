@@ -169,7 +169,8 @@ def test_what_came_before_a_break_is_kept_and_named(box: Settings, port: int) ->
     assert (status, uids(answer, "00081199")) == (400, [first.SOPInstanceUID])
     assert len(stored(box)) == 1
     with connect(box.database) as database:
-        assert database.execute("SELECT state FROM associations").fetchone()["state"] == "aborted"
+        row = database.execute("SELECT state, way FROM associations").fetchone()
+    assert tuple(row) == ("aborted", "program")
 
 
 def test_ten_thousand_tiny_parts_end_at_the_limit(box: Settings, port: int) -> None:

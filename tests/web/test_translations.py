@@ -53,6 +53,11 @@ def test_translations_keep_the_values_of_their_text(locale: str) -> None:
             assert sorted(PLACE.findall(str(message.string))) == sorted(PLACE.findall(str(message.id)))
 
 
+def test_the_box_has_one_name_in_french() -> None:
+    texts = [str(message.string) for message in written("fr") if message.id]
+    assert [text for text in texts if re.search("appareil(?! de radio)", text)] == []
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 def test_the_compiled_catalogue_is_the_written_one(locale: str) -> None:
     with (CATALOGUES / locale / "LC_MESSAGES" / "messages.mo").open("rb") as file:
