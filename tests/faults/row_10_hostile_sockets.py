@@ -1,6 +1,6 @@
 """Hostile sockets, each from an address of its own, hold on to the receiver and to the page.
 
-The goals are for the median; the 95th percentile stands beside it.
+In the long run median and 95th percentile must both reach the goals.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.request import urlopen
 
-from tests.faults.measured import summary, timed
+from tests.faults.measured import p95, summary, timed
 from tests.faults.row import Outcome, Row, Trial
 from tests.faults.row_09_many_senders import images, send_all
 from tests.support import peers
@@ -62,7 +62,8 @@ class _Times:
     pages: list[float]
 
     def is_quick(self) -> bool:
-        return statistics.median(self.echoes) < _ECHO_GOAL_S and statistics.median(self.pages) < _PAGE_GOAL_S
+        goals = (self.echoes, _ECHO_GOAL_S), (self.pages, _PAGE_GOAL_S)
+        return all(max(statistics.median(times), p95(times)) < goal_s for times, goal_s in goals)
 
     def __str__(self) -> str:
         answered = f"{len(self.echoes)} of {len(self.echoes) + self.lost} answered"
@@ -130,4 +131,4 @@ def _go_on(connection: socket.socket, words: bytes) -> bool:
         return False
 
 
-ROW = Row(number=10, goal="200 hostile sockets, SCP and HTTP: C-ECHO < 100 ms, page < 200 ms", run=run)
+ROW = Row(number=10, goal="200 hostile sockets, SCP and HTTP: C-ECHO < 100 ms, page < 200 ms, median and p95", run=run)

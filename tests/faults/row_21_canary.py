@@ -6,6 +6,8 @@ import base64
 import os
 import re
 import signal
+import subprocess
+import sys
 import tempfile
 import urllib.request
 from dataclasses import replace
@@ -51,19 +53,45 @@ def run(trial: Trial) -> Outcome:
         os.kill(eventually(lambda: box.pid("worker")), signal.SIGSEGV)
         eventually(lambda: box.pid("worker"))
         box.stop()
+    printed, index = _printed(trial.folder)
     logged = (trial.folder / "box.log").read_bytes()
     hits = [address for address in addresses if _holds(address.encode())]
-    hits += ["box.log"] * _holds(logged)
-    left = [path for path in settings.data_dir.rglob("*") if not _may_hold(path, settings.data_dir)]
+    hits += ["box.log"] * _holds(logged) + [name for name, text in printed.items() if _holds(text)]
+    left = [path for path in settings.data_dir.rglob("*") if not _may_hold(path, settings.data_dir)] + [index]
     left += [path for path in Path(tempfile.gettempdir()).glob("chest-edge-*") if path not in before]
     hits += [str(path) for path in left if _found(path, settings.data_dir)]
     hits += [str(path) for path in Path.cwd().glob("core*")]
     figure = (
         f"{_CANARIES + 4} elements in {count + 1} images shown by name on {shown} rows; {len(addresses)} addresses, "
-        f"{len(logged)} bytes of log and {len(left)} files searched: {len(hits)} hits"
+        f"{len(logged)} bytes of log, {sum(map(len, printed.values()))} printed by {len(printed)} commands "
+        f"and {len(left)} files searched: {len(hits)} hits"
     )
-    is_searched = shown == count + 2 and any(path.suffix == ".log" for path in left)
+    is_searched = shown == count + 2 and any(path.suffix == ".log" for path in left) and all(printed.values())
     return Outcome(figure=figure + (f" {hits[:5]}" if hits else ""), ok=is_searched and not hits)
+
+
+_COMMANDS = (
+    "quarantine list",
+    "store check",
+    "audit verify",
+    "audit show --last 1000",
+    "clock status",
+    "clock from-modality",
+    "doctor",
+)
+
+
+def _printed(folder: Path) -> tuple[dict[str, bytes], Path]:
+    """What each command prints of the box, and the list that goes with exported files, which may hold names."""
+    exported = folder / "exported"
+    command = [sys.executable, "-m", "edge", "--config", str(folder / "box.toml")]
+    told = {
+        words: subprocess.run([*command, *words.split()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        for words in (*_COMMANDS, f"quarantine export {exported}")
+    }
+    names = "\n".join(path.name for path in exported.iterdir())
+    printed = {words: done.stdout for words, done in told.items()}
+    return {**printed, "names of exported files": names.encode()}, exported / "index.txt"
 
 
 def _elements() -> list[str]:
@@ -134,4 +162,8 @@ def _holds(content: bytes) -> bool:
     return any(form in folded for form in forms) or base64.b64encode(plain) in content
 
 
-ROW = Row(number=21, goal="canary names: no hit in logs, audit, addresses, run and temporary files", run=run)
+ROW = Row(
+    number=21,
+    goal="canary names: no hit in logs, audit, addresses, exports, what commands print, run and temporary files",
+    run=run,
+)

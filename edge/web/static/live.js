@@ -58,3 +58,28 @@ export async function text(address) {
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   return answer.text();
 }
+
+// What moves away under a finger is not what is pressed: `show` gets new text once the hand is off.
+export function watchHandsOff(element, show) {
+  let fingers = 0;
+  let waiting = null;
+
+  function showOnce() {
+    if (waiting === null || fingers > 0) return;
+    const page = new DOMParser().parseFromString(waiting, "text/html");
+    waiting = null;
+    show(page);
+  }
+
+  addEventListener("pointerdown", () => fingers++);
+  for (const kind of ["pointerup", "pointercancel"]) {
+    addEventListener(kind, () => {
+      fingers = Math.max(0, fingers - 1);
+      setTimeout(showOnce, 50);
+    });
+  }
+  watch(element.dataset.events, async () => {
+    waiting = await text(element.dataset.address);
+    showOnce();
+  });
+}
