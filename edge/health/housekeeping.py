@@ -72,15 +72,23 @@ def run(settings: Settings) -> int:
     house = Housekeeping(settings, database, speaker.wake)
     audit = threading.Thread(target=relay.run, args=(settings, stopped))
     audit.start()
-    while not stopped.is_set():
-        try:
-            keep_floor(settings.data_dir)
-            finish_deletions(database, settings)
-            house.step()
-        except (StorageError, OSError) as error:
-            log.event("housekeeping_failed", error_type=type(error).__name__, where=log.where(error))
-        stopped.wait(_TICK_S)
-    audit.join()
-    speaker.close()
-    database.close()
-    return 0
+    try:
+        while audit.is_alive() and not stopped.is_set():
+            _round(house, database, settings)
+            stopped.wait(_TICK_S)
+        told_to = stopped.is_set()
+    finally:
+        stopped.set()
+        audit.join()
+        speaker.close()
+        database.close()
+    return 0 if told_to else 1  # without its audit trail a box starts again
+
+
+def _round(house: Housekeeping, database: Database, settings: Settings) -> None:
+    try:
+        keep_floor(settings.data_dir)
+        finish_deletions(database, settings)
+        house.step()
+    except (StorageError, OSError) as error:
+        log.event("housekeeping_failed", error_type=type(error).__name__, where=log.where(error))

@@ -31,12 +31,20 @@ from edge.pipeline.schema import to_json
 from edge.pipeline.step_budget import DECODING, OUT_OF_MEMORY, STORING, Budget, fault
 from edge.store import completeness, instances, quarantine, queue
 from edge.store.database import connect
-from edge.types import StudyResult
+from edge.types import State, StudyResult
 
 ReadStudy = Callable[[Iterable[SourceImage], queue.Claim], StudyResult]
 
 _LOOK_S = 1.0
 _MAX_PARSE_ATTEMPTS = 2
+
+
+class _DecodeAgainError(Exception):
+    """An image was readable when it came, and now is not, perhaps by chance: its study cannot be read yet."""
+
+    def __init__(self, instance_id: int) -> None:
+        super().__init__()
+        self.instance_id = instance_id
 
 
 class Worker:
@@ -114,6 +122,9 @@ class Worker:
             instances.attach(self._database, arrival.instance_id, _attributes(image), self._quiet_s(image), pacs)
             self._last = (arrival.instance_id, image)
         except UnreadableError as error:
+            if not self._path(arrival.path).exists():
+                instances.lose(self._database, arrival.instance_id, UnreadableError("file_lost").remark())
+                return
             header = error.header if isinstance(error, UnreadableImageError) else None
             attributes = _attributes(header) if header else None
             instances.quarantine(self._database, arrival.instance_id, error.remark(), attributes)
@@ -146,6 +157,9 @@ class Worker:
             report = to_json(result)
         except (SetupError, StorageError, MemoryError):
             raise
+        except _DecodeAgainError as again:
+            queue.decode_again(self._database, claimed, again.instance_id)
+            return
         except Exception as error:  # whatever a study does to the reading, the next one gets its turn
             log.event(
                 "reading_failed", study_id=claimed.study_id, error_type=type(error).__name__, where=log.where(error)
@@ -153,6 +167,8 @@ class Worker:
             queue.fail(self._database, claimed.study_id, ReadingError("reading_failed").remark(), clock.utc())
             return
         self._budget.begin(STORING)
+        if result.state is State.QUARANTINED and queue.keep_result(self._database, claimed):
+            return
         self._store(claimed, result, report)
         seconds = round(clock.monotonic() - started, 3)
         log.event("read", study_id=claimed.study_id, state=result.state.value, seconds=seconds)
@@ -181,7 +197,15 @@ class Worker:
         try:
             return self._reader.read(self._path(path))
         except UnreadableError as error:
-            return error
+            return self._unread(instance_id, path, error)
+
+    def _unread(self, instance_id: int, path: Path, error: UnreadableError) -> UnreadableError:
+        if not self._path(path).exists():
+            error = UnreadableError("file_lost")
+            instances.lose(self._database, instance_id, error.remark())
+        elif error.code in quarantine.CHANCE_CODES:
+            raise _DecodeAgainError(instance_id)
+        return error
 
     def _path(self, name: Path) -> Path:
         return self._settings.incoming / name

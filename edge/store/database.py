@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -29,6 +30,8 @@ def connect(path: Path, *, any_thread: bool = False) -> Database:
     ----------
     any_thread : allow use from several threads, one at a time: the caller holds a lock.
 
+    Whatever SQLite says later of the disk or of damage, in reading as in writing, is a StorageError too.
+
     Raises
     ------
     StorageError
@@ -36,11 +39,11 @@ def connect(path: Path, *, any_thread: bool = False) -> Database:
     """
     if not path.exists():
         raise StorageError("no_database")
-    try:
+    with _converted():
         uri = f"{path.resolve().as_uri()}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, check_same_thread=not any_thread)
-    except sqlite3.OperationalError as error:
-        raise StorageError("database") from error
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=_BUSY_S, check_same_thread=not any_thread, factory=_Connection
+        )
     return _configured(connection)
 
 
@@ -73,9 +76,9 @@ def writing(database: Database) -> Generator[None, None, None]:
     Raises
     ------
     StorageError
-        ``disk_full`` or ``database``; nothing of the block was stored.
+        ``disk_full``, ``database`` or ``damaged``; nothing of the block was stored.
     """
-    try:
+    with _converted():
         database.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -83,8 +86,6 @@ def writing(database: Database) -> Generator[None, None, None]:
         except BaseException:
             database.rollback()
             raise
-    except sqlite3.OperationalError as error:
-        raise StorageError("disk_full" if "full" in str(error) else "database") from error
 
 
 @contextmanager
@@ -103,6 +104,46 @@ def opened(source: Path | Database) -> Generator[Database, None, None]:
 def folder_of(database: Database) -> Path:
     """The data folder of the box whose database this is."""
     return Path(database.execute("PRAGMA database_list").fetchone()["file"]).parent
+
+
+@contextmanager
+def _converted() -> Generator[None, None, None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StorageError("disk_full" if "full" in str(error) else "database") from error
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:  # a mistake of the program's own
+            raise
+        raise StorageError("damaged") from error
+
+
+class _Cursor(sqlite3.Cursor):
+    """Rows are read from the file when they are asked for, and not before."""
+
+    def execute(self, *args: Any) -> _Cursor:
+        with _converted():
+            return super().execute(*args)
+
+    def __next__(self) -> Any:
+        with _converted():
+            return super().__next__()
+
+    def fetchone(self) -> Any:
+        with _converted():
+            return super().fetchone()
+
+    def fetchall(self) -> list[Any]:
+        with _converted():
+            return super().fetchall()
+
+
+class _Connection(sqlite3.Connection):
+    def cursor(self, factory: Any = _Cursor) -> Any:
+        return super().cursor(factory)
+
+    def execute(self, *args: Any) -> Any:
+        return self.cursor().execute(*args)
 
 
 def _configured(connection: sqlite3.Connection) -> Database:

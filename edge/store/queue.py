@@ -114,6 +114,23 @@ def complete(database: Database, claimed: Claim, outcome: Outcome) -> None:
         completeness.settle(database, claimed.study_id)
 
 
+def keep_result(database: Database, claimed: Claim) -> bool:
+    """End a reading that found nothing readable with the result that the study had; False where it had none."""
+    with writing(database):
+        return _kept(database, claimed)
+
+
+def decode_again(database: Database, claimed: Claim, instance_id: int) -> None:
+    """Have one image of a study parsed again before the study is; until then the study shows what it had.
+
+    The attempts at the image go on counting, so that it is set aside by itself in the end.
+    """
+    with writing(database):
+        database.execute("UPDATE instances SET state = 'received' WHERE id = ?", (instance_id,))
+        if not _kept(database, claimed):
+            database.execute("UPDATE studies SET state = 'parsed' WHERE id = ?", (claimed.study_id,))
+
+
 def fail(database: Database, study_id: int, remark: Remark, completed_at: datetime) -> None:
     """End a study without a result; earlier versions stay."""
     with writing(database):
@@ -212,6 +229,7 @@ def _take(database: Database, series: bool, run_id: str) -> Claim | None:
     row = database.execute(
         """UPDATE studies SET state = 'running', attempts = attempts + 1, unread = 0, run_id = ? WHERE id =
                (SELECT id FROM studies WHERE state = 'ready' AND (? OR modality IS NOT 'CT')
+                    AND NOT (is_prior AND EXISTS (SELECT 1 FROM instances WHERE state = 'received'))
                 ORDER BY is_prior, id LIMIT 1)
            RETURNING id, study_key, version, stated_age_years""",
         (run_id, series),
@@ -244,6 +262,20 @@ def _restored(database: Database, claimed: Claim) -> bool:
     ).fetchone()
     if row is None:
         return False
+    _show(database, claimed, row)
+    return True
+
+
+def _kept(database: Database, claimed: Claim) -> bool:
+    row = database.execute(
+        "SELECT * FROM results WHERE study_id = ? AND version = ?", (claimed.study_id, claimed.next_version - 1)
+    ).fetchone()
+    if row is not None:
+        _show(database, claimed, row)
+    return row is not None
+
+
+def _show(database: Database, claimed: Claim, row: Any) -> None:
     result = json.loads(row["result"])
     database.execute(
         "UPDATE studies SET state = ?, decision = ?, reasons = ?, completed_at = ? WHERE id = ?",
@@ -256,7 +288,6 @@ def _restored(database: Database, claimed: Claim) -> bool:
         ),
     )
     completeness.settle(database, claimed.study_id)
-    return True
 
 
 def _check_takes_age(study: Any) -> None:

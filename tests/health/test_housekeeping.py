@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -12,7 +13,9 @@ import pytest
 from sqlite_utils import Database
 
 from edge import clock
+from edge.audit import relay
 from edge.config import Settings, StorageSettings
+from edge.health import housekeeping
 from edge.health.housekeeping import Housekeeping
 from edge.store import facts
 from edge.store.budget import used_share
@@ -20,6 +23,7 @@ from edge.store.database import connect
 from edge.store.studies import worklist
 from edge.types import State
 from tests.support.box import WAIT_S, eventually, running
+from tests.support.damage import garbage, settle
 from tests.support.page import make_result
 from tests.support.studies import put_finished_study, ready_box
 
@@ -104,3 +108,53 @@ def test_a_full_box_without_anything_seen_keeps_everything(box: Settings, databa
         house.step()
         watch.now += 100 * 24 * 3600
     assert [row.state for row in worklist(database, 10)] == [State.DONE]
+
+
+@pytest.fixture
+def relays(monkeypatch: pytest.MonkeyPatch) -> list[threading.Event]:
+    """What each audit relay was given that waits until it is told to stop."""
+    given: list[threading.Event] = []
+
+    def run(settings: Settings, stopped: threading.Event) -> None:
+        given.append(stopped)
+        stopped.wait(WAIT_S)
+
+    monkeypatch.setattr(relay, "run", run)
+    monkeypatch.setattr(housekeeping, "_TICK_S", 0.01)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    return given
+
+
+def test_it_ends_where_its_audit_relay_has_ended(
+    box: Settings, relays: list[threading.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "run", lambda settings, stopped: None)
+    assert housekeeping.run(box) == 1
+
+
+def test_a_fault_of_the_program_ends_it_and_its_audit_relay(
+    box: Settings, relays: list[threading.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Housekeeping, "step", lambda house: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        housekeeping.run(box)
+    assert [stopped.is_set() for stopped in relays] == [True]
+
+
+def test_a_damaged_database_does_not_end_it(
+    box: Settings, relays: list[threading.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[int] = []
+
+    def finish_deletions(database: Database, settings: Settings) -> None:
+        rounds.append(1)
+        if len(rounds) == 3:
+            relays[0].set()
+        if len(rounds) == 1:
+            settle(box.database)
+            garbage(box.database)
+        list(database.execute("SELECT * FROM studies"))
+
+    monkeypatch.setattr(housekeeping, "finish_deletions", finish_deletions)
+    assert housekeeping.run(box) == 0
+    assert len(rounds) == 3

@@ -15,10 +15,10 @@ from edge import clock
 from edge.config import Settings
 from edge.dicom.image import ParsedImage
 from edge.dicom.reader import Reader
-from edge.errors import EdgeError, SetupError, StorageError
-from edge.pipeline.reading import SourceImage
+from edge.errors import EdgeError, SetupError, StorageError, UnreadableError
+from edge.pipeline.reading import SourceImage, read_study
 from edge.pipeline.worker import Worker
-from edge.store import instances, queue, studies
+from edge.store import instances, quarantine, queue, studies
 from edge.store.database import connect
 from edge.types import State, StudyResult
 from tests.support import inputs
@@ -268,3 +268,81 @@ def test_a_full_disk_is_no_fault_of_the_study(
     box.results.unlink()
     drain(worker)
     assert view_of(database, key).state is State.DONE
+
+
+@pytest.fixture
+def finished(box: Settings, database: Database, reader: Reader, tmp_path: Path) -> str:
+    """Key of a study that was read, and is to be read once more with an age, by another worker."""
+
+    def read(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+        return replace(answer(sources, claimed), remarks=(AGE_UNKNOWN,))
+
+    key = receive(box, database, inputs.chest_dicom(tmp_path / "a.dcm"))
+    drain(Worker(box, database, reader, read, lambda number: None))
+    assert queue.state_age(database, key, 34)
+    return key
+
+
+def answer_or_set_aside(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+    images = list(sources)
+    if all(isinstance(image.outcome, UnreadableError) for image in images):
+        return read_study(images, {}, claimed.study_key)
+    return answer(images, claimed)
+
+
+def slow(monkeypatch: pytest.MonkeyPatch, reader: Reader, times: int) -> None:
+    left, real = iter(range(times)), reader.read
+
+    def read(path: Path) -> ParsedImage:
+        if next(left, None) is not None:
+            raise UnreadableError("too_slow")
+        return real(path)
+
+    monkeypatch.setattr(reader, "read", read)
+
+
+def test_a_moment_of_slowness_costs_a_finished_study_nothing(
+    box: Settings, database: Database, reader: Reader, finished: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow(monkeypatch, reader, 1)
+    drain(Worker(box, database, reader, answer_or_set_aside, lambda number: None))
+    view = view_of(database, finished)
+    assert (view.state, view.version, quarantine.listed(database)) == (State.DONE, 2, [])
+
+
+def test_an_image_that_stays_too_slow_is_set_aside_where_the_retry_finds_it(
+    box: Settings, database: Database, reader: Reader, finished: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow(monkeypatch, reader, 2)
+    drain(Worker(box, database, reader, answer_or_set_aside, lambda number: None))
+    assert [item.reason["code"] for item in quarantine.listed(database)] == ["too_slow"]
+    assert quarantine.retry(database) == 1
+
+
+def test_a_finished_study_whose_file_is_gone_keeps_its_result(
+    box: Settings, database: Database, reader: Reader, finished: str
+) -> None:
+    next(box.incoming.glob("*.dcm")).unlink()
+    drain(Worker(box, database, reader, answer_or_set_aside, lambda number: None))
+    view = view_of(database, finished)
+    assert (view.state, view.version) == (State.DONE, 1)
+    assert [item.reason["code"] for item in quarantine.listed(database)] == ["file_lost"]
+
+
+def test_a_new_patient_goes_before_priors_that_were_fetched(
+    box: Settings, database: Database, reader: Reader, tmp_path: Path
+) -> None:
+    read: list[str] = []
+
+    def watched(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+        read.append(claimed.study_key)
+        return answer(sources, claimed)
+
+    worker = Worker(box, database, reader, watched, lambda number: None)
+    prior = receive(box, database, inputs.save(inputs.dx(), tmp_path / "a.dcm"))
+    worker.step()
+    with database.conn:
+        database.execute("UPDATE studies SET is_prior = 1")
+    new = receive(box, database, inputs.save(inputs.dx(), tmp_path / "b.dcm"))
+    drain(worker)
+    assert read == [new, prior]

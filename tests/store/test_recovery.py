@@ -13,11 +13,11 @@ from edge import __main__ as command_line
 from edge.config import Settings
 from edge.errors import StorageError
 from edge.store import facts
-from edge.store.database import connect
+from edge.store.database import connect, writing
 from edge.store.reconcile import reconcile
 from edge.store.recovery import is_sound, prepare
 from edge.store.spool import Spool
-from tests.support.damage import DAMAGES, garbage, missing
+from tests.support.damage import DAMAGES, garbage, missing, settle
 from tests.support.objects import put
 from tests.support.studies import put_ready_study, ready_box
 
@@ -109,6 +109,21 @@ def test_a_database_that_is_in_use_is_never_moved_aside(box: Settings, monkeypat
         prepare(box)
     connection.close()
     assert is_sound(box)
+
+
+def test_damage_met_in_reading_is_an_error_of_the_store(box: Settings) -> None:
+    fill(box)
+    with connect(box.database) as database:
+        database.execute("PRAGMA cache_size=0")
+        settle(box.database)
+        garbage(box.database)
+        for query in ("SELECT * FROM studies", "SELECT * FROM instances"):
+            with pytest.raises(StorageError, match="damaged"):
+                database.execute(query).fetchall()
+        with pytest.raises(StorageError, match="damaged"), writing(database):
+            database.execute("UPDATE studies SET state = 'ready'")
+    with pytest.raises(StorageError, match="damaged"):
+        connect(box.database)
 
 
 def test_pictures_of_readings_that_are_forgotten_go(box: Settings) -> None:
