@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,9 +23,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EdgeError as error:
         print(f"chest-edge: {error.text % error.values}", file=sys.stderr)
         return error.exit_status
-    except sqlite3.DatabaseError:
-        print("chest-edge: The database is damaged. Run chest-edge store check.", file=sys.stderr)
-        return 1
     except MemoryError:
         print("chest-edge: There is not enough memory on this machine.", file=sys.stderr)
         return 1

@@ -16,7 +16,7 @@ from sqlite_utils import Database
 from edge.config import Settings
 from edge.errors import StorageError
 from edge.store import facts
-from edge.store.database import opened
+from edge.store.database import opened, writing
 
 WARN_FROM = 0.80
 REFUSE_FROM = 0.95
@@ -61,6 +61,11 @@ def level(share: float) -> str:
     return "full" if share >= REFUSE_FROM else "warning" if share >= WARN_FROM else "ok"
 
 
+def is_refusing(database: Database, settings: Settings) -> bool:
+    """Whether an image as large as one that was refused would be refused again."""
+    return used_share(database, settings, int(facts.number(database, facts.REFUSED_BYTES))) >= REFUSE_FROM
+
+
 def require_room(database: Database, settings: Settings, size_bytes: int) -> None:
     """Refuse what would fill the box.
 
@@ -70,6 +75,9 @@ def require_room(database: Database, settings: Settings, size_bytes: int) -> Non
         ``no_room``, or where the disk does not answer; nothing was written.
     """
     if used_share(database, settings, size_bytes) >= REFUSE_FROM:
+        if not is_refusing(database, settings):
+            with writing(database):
+                facts.keep(database, facts.REFUSED_BYTES, size_bytes)
         raise StorageError("no_room")
 
 

@@ -13,6 +13,9 @@ USED_BYTES = "used_bytes"
 REBUILT_AT = "rebuilt_at"
 """When the database was last made anew from the stored objects (ISO 8601, UTC)."""
 
+REFUSED_BYTES = "refused_bytes"
+"""Length of the image that was last refused for want of room; whether it would fit now tells whether images are."""
+
 
 def number(database: Database, name: str) -> float:
     """A number, 0 where it was never kept."""

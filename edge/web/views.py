@@ -199,7 +199,8 @@ class Pages:
     def _alarms(self) -> list[str]:
         """What whoever stands before the screen should know of the box itself; most pressing first."""
         with opened(self._settings.database) as database:
-            disk = budget.level(budget.used_share(database, self._settings))
+            is_refusing = budget.is_refusing(database, self._settings)
+            disk = "full" if is_refusing else budget.level(budget.used_share(database, self._settings))
             is_new = facts.number(database, facts.RUNNING_S) < _REBUILT_SHOWN_S
             rebuilt = is_new and facts.text(database, facts.REBUILT_AT) is not None
         return [*filter(None, (wording.DISK[disk], wording.REBUILT if rebuilt else ""))]

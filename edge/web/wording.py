@@ -131,8 +131,9 @@ DISK: Mapping[str, str] = MappingProxyType(
     {
         "ok": "",
         "warning": N_(
-            "The box is nearly full. Open the studies that nobody has looked at yet: it may delete only what was seen. "
-            "If the box stays full, call whoever looks after it."
+            "The box is nearly full. It deletes by itself, oldest first, what somebody has opened and the PACS has; "
+            "without a PACS, what was last opened long enough ago (setting storage.keep_days). "
+            "Call whoever looks after the box."
         ),
         "full": N_(
             "The box is full and takes no more images. Keep new images at the X-ray unit, and call whoever looks after "

@@ -9,8 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from edge.config import Settings, StorageSettings
-from edge.errors import UnreadableError
+from edge.errors import StorageError, UnreadableError
 from edge.store import facts, retention, studies
+from edge.store.budget import require_room
 from edge.store.database import connect, writing
 from edge.web.app import create_app
 from tests.support.page import make_result
@@ -140,3 +141,13 @@ def test_a_list_that_was_made_anew_is_told_for_a_day_of_running(box: Settings, c
 
 def test_the_worklist_leads_to_it(box: Settings) -> None:
     assert 'href="/status"' in create_app(box).test_client().get("/").text
+
+
+def test_a_box_that_has_room_only_for_smaller_images_says_that_it_refuses(box: Settings, client: FlaskClient) -> None:
+    fill(box, 0.94)
+    with connect(box.database) as database:
+        with pytest.raises(StorageError, match="no_room"):
+            require_room(database, box, 2_000_000)
+    assert "takes no more images" in client.get("/").text
+    fill(box, 0.90)
+    assert "nearly full" in client.get("/").text
