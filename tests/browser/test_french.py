@@ -22,7 +22,7 @@ ALIKE = {
     # Codes of the languages and their own names.
     *("EN", "FR", "English", "Français"),
     # Words that both languages share.
-    *("Classification", "Normal", "Patient", "Version", "Brixia", "Brixia +2", "OK"),
+    *("Classification", "Normal", "Patient", "Version", "Images", "Brixia", "Brixia +2", "OK"),
 }
 TEXTS = """() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);

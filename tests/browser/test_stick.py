@@ -25,8 +25,8 @@ needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount"
 
 
 @pytest.fixture
-def media(box: Settings, tmp_path: Path) -> Path:
-    folder = box.data_dir / "media"
+def media(tmp_path: Path) -> Path:
+    folder = tmp_path / "media"
     (folder / "stick").mkdir(parents=True)
     return folder
 
