@@ -206,5 +206,5 @@ def test_verify_fails_and_says_which_file_is_not_the_tested_one(smallest: ModelC
 def test_verify_says_that_the_list_of_models_is_damaged(folder: Path) -> None:
     (folder / "registry.toml").write_text("[models")
     done = verify(folder)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "chest-edge: The list of models is damaged. Install the box again.\n"

@@ -82,7 +82,7 @@ def test_a_box_without_a_database_is_not_well(client: FlaskClient, box: Settings
 
     answer = client.get("/healthz")
     assert answer.status_code == 507
-    assert "The database could not be written." in answer.text
+    assert "There is no database. Start the box, which makes it from the stored images." in answer.text
 
 
 @pytest.mark.parametrize(
