@@ -118,8 +118,7 @@ class Worker:
             image = self._readable(arrival)
             if image is None:
                 return
-            pacs = self._settings.pacs.ae_title
-            instances.attach(self._database, arrival.instance_id, _attributes(image), self._quiet_s(image), pacs)
+            instances.attach(self._database, arrival.instance_id, _attributes(image), self._quiet_s(image))
             self._last = (arrival.instance_id, image)
         except UnreadableError as error:
             if not self._path(arrival.path).exists():

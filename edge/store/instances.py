@@ -163,13 +163,12 @@ def identify(
         return Identity.CONFLICT if _conflicts(database, instance_id) else Identity.NEW
 
 
-def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s: int = 0, pacs: str = "") -> str:
+def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s: int = 0) -> str:
     """Put a parsed object into its study, which is read (again) once it may be, and return the study's key.
 
     Parameters
     ----------
     quiet_s : seconds without a further image after which the study is final.
-    pacs : AE title of the PACS that priors are fetched from.
     """
     with writing(database):
         born = _study_of(database, instance_id)
@@ -184,7 +183,7 @@ def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s
             database.execute("UPDATE studies SET state = 'parsed' WHERE id = ?", (study_id,))
         else:
             _drop_if_bare(database, born)
-        _date(database, study_id, attributes, pacs)
+        _date(database, study_id, attributes)
         completeness.touch(database, study_id, quiet_s)
         row = database.execute("SELECT study_key FROM studies WHERE id = ?", (study_id,)).fetchone()
         return str(row["study_key"])
@@ -354,14 +353,12 @@ def _describe(database: Database, study_id: int, attributes: Attributes, uid: st
     )
 
 
-def _date(database: Database, study_id: int, attributes: Attributes, pacs: str) -> None:
+def _date(database: Database, study_id: int, attributes: Attributes) -> None:
     """Keep when the first image of a study was taken, and whether the box fetched the study as a prior."""
     acquired_at = attributes.acquired_at.isoformat() if attributes.acquired_at else None
     database.execute(
         """UPDATE studies SET acquired_at = min(ifnull(acquired_at, ?1), ifnull(?1, acquired_at)), is_prior = EXISTS
                (SELECT 1 FROM pulls WHERE kind = 'study' AND pulls.study_instance_uid = studies.study_instance_uid)
-               AND NOT EXISTS (SELECT 1 FROM instances WHERE study_id = ?2 AND calling_ae_title != ?3 AND
-                   calling_ae_title IN (SELECT calling_ae_title FROM instances JOIN pulls USING (study_id)))
-           WHERE id = ?2""",  # a unit that sends studies which are asked for sent an image of this one too
-        (acquired_at, study_id, pacs),
+           WHERE id = ?2""",
+        (acquired_at, study_id),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ import pytest
 from sqlite_utils import Database
 
 from edge.config import Settings
-from edge.store import instances, queue, studies
+from edge.store import queue
 from edge.store.database import connect
 from edge.store.priors import prior
 from edge.types import State
-from tests.support.studies import ATTRIBUTES, new_instance, put_finished_study, put_ready_study, ready_box
+from tests.support.studies import put_finished_study, put_ready_study, ready_box
 
 SEVERITY = {"brixia": 5, "zones": {"right_upper": 1}, "grade": "mild"}
 
@@ -164,19 +163,3 @@ def test_the_newest_version_of_an_earlier_study_counts(box: Settings, database: 
     finished(box, {"brixia": 7}, study_instance_uid="1.2.3")
     found = prior_of(database)
     assert found is not None and found["brixia"] == 7
-
-
-@pytest.mark.parametrize(("senders", "is_prior"), [(["PACS"], True), (["OTHER"], True), (["PACS", "MODALITY"], False)])
-def test_only_what_a_unit_does_not_send_itself_is_a_fetched_prior(
-    box: Settings, database: Database, senders: list[str], is_prior: bool
-) -> None:
-    put_ready_study(database)
-    queued = "INSERT INTO pulls (study_id, kind, study_instance_uid) SELECT id, 'study', '1.2.3' FROM studies"
-    database.execute(queued)
-    database.conn.commit()
-    named = replace(ATTRIBUTES, study_instance_uid="1.2.3")
-    for sender in senders:
-        receipt = instances.add_received(database, new_instance(calling_ae_title=sender))
-        key = instances.attach(database, receipt.instance_id, named, pacs="PACS")
-    found = studies.study(database, key)
-    assert found is not None and found.is_prior is is_prior
