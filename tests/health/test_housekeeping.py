@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
@@ -25,19 +23,7 @@ from edge.types import State
 from tests.support.box import WAIT_S, eventually, running
 from tests.support.damage import garbage, settle
 from tests.support.page import make_result
-from tests.support.studies import put_finished_study, ready_box
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Settings:
-    return ready_box(tmp_path)
-
-
-@pytest.fixture
-def database(box: Settings) -> Iterator[Database]:
-    database = connect(box.database)
-    yield database
-    database.close()
+from tests.support.studies import put_finished_study
 
 
 class Watch:

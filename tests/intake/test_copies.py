@@ -13,34 +13,13 @@ from sqlite_utils import Database
 from edge.config import Settings
 from edge.dicom.reader import Reader
 from edge.pipeline.worker import Worker
-from edge.store.database import connect
 from edge.store.part10 import take_apart
 from edge.store.spool import Delivery, Spool
 from edge.store.studies import worklist
 from edge.types import State
 from tests.pipeline.test_worker import answer, drain
 from tests.support import inputs
-from tests.support.studies import ready_box
 from tests.support.ways import bare
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Settings:
-    return ready_box(tmp_path / "box")
-
-
-@pytest.fixture
-def database(box: Settings) -> Iterator[Database]:
-    database = connect(box.database)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def spool(box: Settings) -> Iterator[Spool]:
-    spool = Spool(box, lambda number: None)
-    yield spool
-    spool.close()
 
 
 @pytest.fixture(scope="module")

@@ -21,13 +21,7 @@ from edge.store.database import connect
 from edge.store.spool import Spool
 from edge.store.studies import worklist
 from tests.support import inputs
-from tests.support.studies import ready_box
 from tests.support.ways import bare
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Settings:
-    return ready_box(tmp_path / "box")
 
 
 @pytest.fixture

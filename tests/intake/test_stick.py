@@ -24,7 +24,6 @@ from edge.store.database import connect
 from edge.store.spool import Spool
 from edge.store.sticks import Stick, StickState
 from tests.support import inputs
-from tests.support.studies import ready_box
 from tests.support.ways import dicomdir
 
 
@@ -58,11 +57,6 @@ class Port:
     def take(self) -> Stick:
         assert sticks.want(self.database, self.shown().stick_id)
         return self.settle()
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Settings:
-    return ready_box(tmp_path / "box")
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from edge.config import DicomSettings, Settings
 from edge.dicom.reader import Reader
 from edge.pipeline.reading import Known, read_study
 from edge.pipeline.worker import Worker
-from edge.store.database import connect
 from tests.pipeline.test_reading import OPAQUE, with_opacities
 from tests.support.box import eventually, running
 from tests.support.pacs import free_port
@@ -50,14 +49,6 @@ def receiver(box: Settings) -> Iterator[int]:
     with running("receiver", box):
         eventually((box.run_dir / "receiver.port").exists)
         yield box.dicom.port
-
-
-@pytest.fixture
-def database(box: Settings) -> Iterator[Database]:
-    """The database of the box."""
-    database = connect(box.database)
-    yield database
-    database.close()
 
 
 @pytest.fixture

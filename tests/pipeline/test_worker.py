@@ -19,29 +19,16 @@ from edge.errors import EdgeError, SetupError, StorageError, UnreadableError
 from edge.pipeline.reading import SourceImage, read_study
 from edge.pipeline.worker import Worker
 from edge.store import instances, quarantine, queue, studies
-from edge.store.database import connect
 from edge.types import State, StudyResult
 from tests.support import inputs
 from tests.support.results import AGE_UNKNOWN
-from tests.support.studies import new_instance, ready_box
+from tests.support.studies import new_instance
 
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[Reader]:
     with Reader() as shared:
         yield shared
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Settings:
-    return ready_box(tmp_path / "box")
-
-
-@pytest.fixture
-def database(box: Settings) -> Iterator[Database]:
-    database = connect(box.database)
-    yield database
-    database.close()
 
 
 def answer(images: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:

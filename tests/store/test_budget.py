@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +19,6 @@ from tests.support.studies import ready_box
 @pytest.fixture
 def box(tmp_path: Path) -> Settings:
     return replace(ready_box(tmp_path), storage=StorageSettings(budget_mb=1))
-
-
-@pytest.fixture
-def spool(box: Settings) -> Iterator[Spool]:
-    spool = Spool(box, lambda number: None)
-    yield spool
-    spool.close()
 
 
 def test_it_takes_up_to_95_percent_of_its_budget_and_writes_nothing_beyond(box: Settings, spool: Spool) -> None:

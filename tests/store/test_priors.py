@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,24 +10,11 @@ from sqlite_utils import Database
 
 from edge.config import Settings
 from edge.store import queue
-from edge.store.database import connect
 from edge.store.priors import prior
 from edge.types import State
-from tests.support.studies import put_finished_study, put_ready_study, ready_box
+from tests.support.studies import put_finished_study, put_ready_study
 
 SEVERITY = {"brixia": 5, "zones": {"right_upper": 1}, "grade": "mild"}
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Settings:
-    return ready_box(tmp_path)
-
-
-@pytest.fixture
-def database(box: Settings) -> Iterator[Database]:
-    database = connect(box.database)
-    yield database
-    database.close()
 
 
 def finished(box: Settings, severity: dict[str, Any] | None = SEVERITY, **changes: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,21 +12,8 @@ from edge.config import Settings
 from edge.errors import UnreadableError
 from edge.store import associations, instances, quarantine
 from edge.store.associations import Way
-from edge.store.database import connect
 from edge.store.spool import Delivery, Spool
-from tests.support.studies import ATTRIBUTES, new_instance, ready_box
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Settings:
-    return ready_box(tmp_path / "box")
-
-
-@pytest.fixture
-def database(box: Settings) -> Iterator[Database]:
-    database = connect(box.database)
-    yield database
-    database.close()
+from tests.support.studies import ATTRIBUTES, new_instance
 
 
 def put_aside(database: Database, code: str = "undecodable", **changes: object) -> instances.Receipt:

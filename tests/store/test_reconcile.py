@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,32 +13,12 @@ from sqlite_utils import Database
 from edge.config import Settings
 from edge.errors import StorageError, UnreadableError
 from edge.store import instances, retention, studies
-from edge.store.database import connect
 from edge.store.part10 import take_apart
 from edge.store.reconcile import difference, reconcile
 from edge.store.spool import Delivery, Spool, record
 from edge.types import Instance, State
 from tests.support.objects import new_uid, put
-from tests.support.studies import ATTRIBUTES, ready_box
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Settings:
-    return ready_box(tmp_path)
-
-
-@pytest.fixture
-def database(box: Settings) -> Iterator[Database]:
-    database = connect(box.database)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def spool(box: Settings) -> Iterator[Spool]:
-    spool = Spool(box, lambda number: None)
-    yield spool
-    spool.close()
+from tests.support.studies import ATTRIBUTES
 
 
 def kept(database: Database) -> list[dict[str, object]]:

@@ -19,12 +19,7 @@ from edge.store.recovery import is_sound, prepare
 from edge.store.spool import Spool
 from tests.support.damage import DAMAGES, garbage, missing, settle
 from tests.support.objects import put
-from tests.support.studies import put_ready_study, ready_box
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Settings:
-    return ready_box(tmp_path)
+from tests.support.studies import put_ready_study
 
 
 def fill(box: Settings, count: int = 20) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,7 +13,7 @@ from edge import clock
 from edge.config import PacsSettings, Settings, StorageSettings
 from edge.errors import UnreadableError
 from edge.store import facts, instances, queue, retention, studies
-from edge.store.database import connect, writing
+from edge.store.database import writing
 from edge.store.retention import deletions, make_room, note_view
 from edge.store.spool import Spool
 from edge.types import State
@@ -29,20 +28,6 @@ OBJECT_BYTES = 100_000
 @pytest.fixture
 def box(tmp_path: Path) -> Settings:
     return replace(ready_box(tmp_path), storage=StorageSettings(budget_mb=1, keep_days=30))
-
-
-@pytest.fixture
-def database(box: Settings) -> Iterator[Database]:
-    database = connect(box.database)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def spool(box: Settings) -> Iterator[Spool]:
-    spool = Spool(box, lambda number: None)
-    yield spool
-    spool.close()
 
 
 @pytest.fixture

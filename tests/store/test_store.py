@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,22 +16,10 @@ from edge.errors import ModelError, ReadingError, StatedAgeError, StorageError, 
 from edge.store import instances, queue, studies
 from edge.store.database import connect, migrate, writing
 from edge.types import State
-from tests.support.studies import ATTRIBUTES, new_instance, put_finished_study, put_ready_study, ready_box
+from tests.support.studies import ATTRIBUTES, new_instance, put_finished_study, put_ready_study
 
 ASKING = {"schema": "chest-edge/result/1", "quality": [{"code": "age_unknown"}]}
 """A result that asks for the age."""
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Settings:
-    return ready_box(tmp_path)
-
-
-@pytest.fixture
-def database(box: Settings) -> Iterator[Database]:
-    database = connect(box.database)
-    yield database
-    database.close()
 
 
 def outcome(**changes: object) -> queue.Outcome:

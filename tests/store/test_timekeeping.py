@@ -15,7 +15,7 @@ from edge.store.database import connect
 from edge.store.journal import Action, entries
 from edge.store.timekeeping import keep_floor
 from tests.support.inputs import dx, save
-from tests.support.studies import ATTRIBUTES, instances, new_instance, ready_box
+from tests.support.studies import ATTRIBUTES, instances, new_instance
 
 DAY = timedelta(days=1)
 
@@ -36,11 +36,6 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
     monkeypatch.setattr(clock, "utc", lambda: hands.now)
     monkeypatch.setattr(clock, "set_system", hands.set)
     return hands
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Settings:
-    return ready_box(tmp_path)
 
 
 def test_a_new_box_doubts_only_what_is_before_the_release_or_long_after(hands: Hands, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from sqlite_utils import Database
 from edge.config import IntakeSettings, Settings
 from edge.intake.mounts import below
 from edge.store import sticks
-from edge.store.database import connect
 from edge.store.sticks import NOTHING, StickState
 from edge.web.app import create_app
 from tests.support.studies import ready_box
@@ -24,13 +22,6 @@ OWN = {"Sec-Fetch-Site": "same-origin"}
 @pytest.fixture
 def box(tmp_path: Path) -> Settings:
     return replace(ready_box(tmp_path), intake=IntakeSettings(usb="/media"))
-
-
-@pytest.fixture
-def database(box: Settings) -> Iterator[Database]:
-    database = connect(box.database)
-    yield database
-    database.close()
 
 
 @pytest.fixture
