@@ -223,8 +223,8 @@ class Server(ThreadedAssociationServer):
             if code is None:
                 self._welcome(connection, address)
             else:
-                connection.close()
                 self.refusals.note(address[0], code)
+                connection.close()
 
     def _why_not(self, host: str) -> str | None:
         if not self._rules.may_connect(host):
@@ -292,9 +292,9 @@ class Server(ThreadedAssociationServer):
         return FULL
 
     def _refuse(self, guest: Guest, code: str) -> None:
+        self.refusals.note(guest.host, code)
         self._forget(guest)
         self.shutdown_request(cast(Any, guest))
-        self.refusals.note(guest.host, code)
 
     def _forget(self, guest: Guest) -> None:
         del self._lobby[guest.connection]
