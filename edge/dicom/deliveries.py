@@ -1,28 +1,18 @@
 """Tells the store which objects one association brings, and how it ended (PS3.8 sections 7.2 to 7.4).
 
 A release or an abort arrives as an event of the library, in the thread of the association. A
-thread that ended without either, or an end that could not be stored, is found by ``sweep``.
+thread that ended without either is found by ``sweep``.
 Rejected: the event of the closed connection, which comes from another thread, while an object
 may still be on its way to the disk.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pynetdicom import evt
 from pynetdicom.association import Association
 
-from edge import log
-from edge.errors import StorageError
 from edge.store.associations import End
 from edge.store.spool import Spool
-
-
-@dataclass(slots=True)
-class _Open:
-    number: int
-    end: End | None = None
 
 
 class Deliveries:
@@ -30,7 +20,7 @@ class Deliveries:
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        self._open: dict[Association, _Open] = {}
+        self._open: dict[Association, int] = {}
 
     def number(self, association: Association) -> int:
         """The delivery of this association, which is opened with its first object.
@@ -42,8 +32,8 @@ class Deliveries:
         """
         if association not in self._open:
             sender = association.requestor
-            self._open[association] = _Open(self._spool.begin(str(sender.ae_title), str(sender.address or "")))
-        return self._open[association].number
+            self._open[association] = self._spool.begin(str(sender.ae_title), str(sender.address or ""))
+        return self._open[association]
 
     def released(self, event: evt.Event) -> None:
         """The sender released its association: it has sent all that it wanted to."""
@@ -54,18 +44,13 @@ class Deliveries:
         self._end(event.assoc, End.ABORTED)
 
     def sweep(self) -> None:
-        """End what ended without an event, and what could not be stored when it ended."""
-        for association, found in list(self._open.items()):
-            if found.end is not None or not association.is_alive():
-                self._end(association, found.end or End.ABORTED)
+        """End what ended without an event, and have the spool store what it could not when it ended."""
+        for association in list(self._open):
+            if not association.is_alive():
+                self._end(association, End.ABORTED)
+        self._spool.sweep()
 
     def _end(self, association: Association, how: End) -> None:
-        found = self._open.get(association)
-        if found is None:
-            return
-        found.end = found.end or how
-        try:
-            self._spool.end(found.number, found.end)
-            self._open.pop(association, None)
-        except StorageError as error:
-            log.event("store_refused", code=error.code)
+        number = self._open.pop(association, None)
+        if number is not None:
+            self._spool.end(number, how)

@@ -102,32 +102,21 @@ class Spool:
             return associations.begin(self._database, calling_ae_title, host, way)
 
     def end(self, association_id: int, how: End) -> None:
-        """End a delivery: what it brought may be read.
-
-        Raises
-        ------
-        StorageError
-            It is still open; try again.
-        """
+        """End a delivery: what it brought may be read. An end that cannot be stored now is stored by ``sweep``."""
         with self._lock:
-            associations.finish(self._database, association_id, how)
-            self._wake(association_id)
+            self._unended[association_id] = how
+        self.sweep()
 
     @contextmanager
     def together(self, calling_ae_title: str = "", way: Way = Way.NETWORK) -> Generator[int, None, None]:
-        """A delivery for the length of the block, which counts as broken off where the block raises.
-
-        An end that cannot be stored is stored by ``sweep``.
-        """
+        """A delivery for the length of the block, which counts as broken off where the block raises."""
         association_id = self.begin(calling_ae_title, way=way)
         how = End.ABORTED
         try:
             yield association_id
             how = End.RELEASED
         finally:
-            with self._lock:
-                self._unended[association_id] = how
-            self.sweep()
+            self.end(association_id, how)
 
     def sweep(self) -> None:
         """End the deliveries whose end could not be stored when it came."""
