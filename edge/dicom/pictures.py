@@ -14,12 +14,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edge.dicom.image import Header, Readable
 from edge.dicom.limits import check_pixels, check_sides
-from edge.dicom.pixels import Bands, Pixels, Stored, grey_of_colour, stretch
+from edge.dicom.pixels import BAND_PX, Bands, Pixels, Stored, grey_of_colour, stretch
 from edge.errors import UnreadableError
 
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
-_BAND_PX = 1 << 20
 _MAX_BYTES = 160_000_000
 """Of a decoded picture; a turned one is held twice (measured)."""
 _GREYS = {"1": 1, "L": 1, "LA": 4, "I;16": 2, "I;16B": 2, "I": 4, "F": 4}
@@ -60,7 +59,7 @@ def _grey(upright: Image.Image) -> Iterator[Pixels]:
 
 def _bands(picture: Image.Image, mode: str | None) -> Bands:
     width, height = picture.size
-    step = max(1, _BAND_PX // width)
+    step = max(1, BAND_PX // width)
 
     def bands() -> Iterator[Stored]:
         for top in range(0, height, step):

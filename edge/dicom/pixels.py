@@ -26,13 +26,15 @@ Stored = npt.NDArray[Any]
 Bands = Callable[[], Iterator[Stored]]
 """Values in bands of rows, from the top; each call begins anew, and no more than a band need be in memory."""
 
-_BAND_PX = 1 << 20
+BAND_PX = 1 << 20
+"""How many values a band may hold, so that the size of an image costs no memory."""
+
 _MAX_COLOUR_SPREAD = 0.04  # mean of (max - min over channels); JPEG noise on grey stays under 0.01
 
 
 def cut(values: Stored) -> Bands:
     """The bands of an array that is in memory."""
-    step = max(1, _BAND_PX // max(1, values.shape[1]))
+    step = max(1, BAND_PX // max(1, values.shape[1]))
     return lambda: (values[first : first + step] for first in range(0, len(values), step))
 
 

@@ -31,10 +31,8 @@ from pydicom.uid import (
 
 from edge.dicom.attributes import integer
 from edge.dicom.limits import LimitedFile, check_pixels
-from edge.dicom.pixels import Bands, Stored, cut
+from edge.dicom.pixels import BAND_PX, Bands, Stored, cut
 from edge.errors import UnreadableError
-
-BAND_PX = 1 << 20
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
