@@ -8,6 +8,7 @@ they are told by a file of their own name.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Protocol
 
 from edge import log
@@ -77,7 +78,7 @@ class Sticks:
         if mount.is_writable:
             log.event("stick_is_writable")
         try:
-            with Tree(mount.path) as tree:
+            with closing(Tree(mount.path)) as tree:
                 make = next(make for knows, make in KINDS if knows(tree))
         except OSError as error:
             log.event("stick_unreadable", error_type=type(error).__name__)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class Drop:
         if clock.monotonic() < self._resume_at:
             return False
         try:
-            with Tree(self._folder) as tree:
+            with closing(Tree(self._folder)) as tree:
                 self._take(tree, list(self._ready(tree)))
             self._is_missing = False
         except OSError as error:
@@ -102,7 +103,7 @@ class Drop:
     def _take_one(self, tree: Tree, parts: Parts, stamp: Stamp, number: int) -> str:
         """Take one file; what became of it in one word."""
         try:
-            with tree.open(parts) as file:
+            with closing(tree.open(parts)) as file:
                 if file.stamp != stamp or file.is_being_written():
                     self._seen.pop(parts, None)
                     return "waiting"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -103,7 +104,7 @@ class StudyImport:
         self._files, self._counts = [], replace(sticks.NOTHING)
         folder = self._bench.settings.run_dir
         try:
-            with Tree(self._mount.path) as tree, Reader(folder=folder) as reader, _scratch(folder) as scratch:
+            with closing(Tree(self._mount.path)) as tree, Reader(folder=folder) as reader, _scratch(folder) as scratch:
                 looked = _listed(tree, reader, scratch)
                 for self._counts, parts in looked if looked else _loose(tree, reader, scratch):
                     self._files.extend(parts)
@@ -119,7 +120,7 @@ class StudyImport:
         self._counts = replace(self._counts, taken=0, known=0, refused={})
         self._tell(StickState.TAKING)
         try:
-            with Tree(self._mount.path) as tree, self._bench.spool.together(way=Way.STICK) as number:
+            with closing(Tree(self._mount.path)) as tree, self._bench.spool.together(way=Way.STICK) as number:
                 for parts in self._files or ():
                     self._take_one(tree, parts, number)
                     self._tell_now_and_then(StickState.TAKING)
@@ -138,7 +139,7 @@ class StudyImport:
     def _take_one(self, tree: Tree, parts: Parts, number: int) -> None:
         counts = self._counts
         try:
-            with tree.open(parts) as file:
+            with closing(tree.open(parts)) as file:
                 is_new = self._keep(take_apart(file.pieces()), number)
         except (SourceError, UnreadableError) as error:
             if not self._mount.is_there():
@@ -184,7 +185,7 @@ def _named_by(
     tree: Tree, place: Parts, reader: Reader, scratch: tempfile._TemporaryFileWrapper[bytes]
 ) -> tuple[int, list[Parts]]:
     try:
-        with tree.open(place) as file:
+        with closing(tree.open(place)) as file:
             _write(scratch, file.pieces(_MOST_DIRECTORY_BYTES))
         studies, places = reader.read_directory(Path(scratch.name))
     except (SourceError, UnreadableError):
@@ -213,7 +214,7 @@ def _loose(
 
 def _head(tree: Tree, parts: Parts) -> bytes:
     try:
-        with tree.open(parts) as file:
+        with closing(tree.open(parts)) as file:
             return next(file.pieces(), b"")[:_HEAD_BYTES]
     except SourceError:
         return b""
