@@ -1,4 +1,4 @@
-"""Command line: ``chest-edge serve | analyze | pull | models | certificate | store | doctor``. Wiring only."""
+"""Command line ``chest-edge``, one parser and one function for each command. Wiring only."""
 
 from __future__ import annotations
 

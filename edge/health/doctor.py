@@ -188,7 +188,7 @@ def _budget(settings: Settings) -> Finding:
 def _used_share(settings: Settings) -> float:
     try:
         return budget.used_share(settings.database, settings)
-    except (StorageError, sqlite3.DatabaseError):  # no database yet, or none that can be read
+    except StorageError:  # no database yet, or none that can be read
         return budget.partition_share(_nearest_existing(settings.data_dir.resolve()))
 
 
