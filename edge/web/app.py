@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, render_template, request
 from flask_babel import gettext
-from werkzeug.exceptions import HTTPException, SecurityError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, SecurityError
 
 from edge import __version__, log
 from edge.config import Settings
 from edge.errors import EdgeError
 from edge.types import N_
-from edge.web import guard, languages, wording
+from edge.web import guard, languages, refusals, wording
 from edge.web.live import Live
 from edge.web.stick import StickPages
 from edge.web.stow import Stow, UidConverter
@@ -81,8 +81,9 @@ def streams(settings: Settings) -> int:
 
 def _trouble(error: Exception) -> tuple[str | Response, int]:
     status, text = _described(error)
-    if request.path.startswith("/dicomweb/"):  # for programs
-        return jsonify(status=status, reason=text), status
+    if request.path.startswith("/dicomweb"):  # for programs
+        allowed = {"Allow": "POST"} if status == MethodNotAllowed.code else {}
+        return Response(refusals.told(status, error), status, allowed, mimetype="application/json"), status
     if isinstance(error, SecurityError):
         # A foreign host has no addresses on this box, so that no page can be made for it.
         return text, status
