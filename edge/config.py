@@ -165,6 +165,16 @@ class Settings:
         return self.data_dir / "run"
 
     @property
+    def restoring(self) -> Path:
+        """What a backup holds, while it is put back."""
+        return self.data_dir / "restoring"
+
+    @property
+    def reserve(self) -> Path:
+        """Room that is given up where the disk is full."""
+        return self.data_dir / "reserve"
+
+    @property
     def lock(self) -> Path:
         """Locked (``flock``) by the supervisor for as long as the box runs."""
         return self.run_dir / "box.lock"

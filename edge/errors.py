@@ -75,6 +75,19 @@ class UnreadableError(EdgeError):
     }
 
 
+class BodyError(EdgeError):
+    """The body of a request is not what it should be; whoever wrote the program that sent it has to act."""
+
+    http_status = 400
+    texts = {
+        "no_boundary": N_("The Content-Type of the request names no boundary of 1 to 70 characters."),
+        "not_multipart": N_("The body is not multipart as RFC 2046 has it, or its boundary is another one."),
+        "cut_off": N_("The body ends before its last boundary."),
+        "no_part": N_("The body holds no object."),
+        "too_many_parts": N_("The body holds more than %(limit)s objects."),
+    }
+
+
 class SourceError(EdgeError):
     """A file of a folder or a stick that cannot be taken in; it stays where it is."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from pydicom.uid import (
@@ -130,7 +131,6 @@ def run(settings: Settings) -> int:
     """
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
-    _reconcile(settings)
     speaker = Speaker(settings.run_dir, "receiver")
     spool = Spool(settings, speaker.wake)
     store = Store(spool)
@@ -144,6 +144,8 @@ def run(settings: Settings) -> int:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     _announce(settings, server.server_address[1])
+    # Beside it, since a rebuilt database waits for each stored file to be read.
+    threading.Thread(target=_reconcile, args=(settings, speaker.wake), daemon=True).start()
     while not stopped.wait(_SWEEP_S):
         if not thread.is_alive():  # a deaf receiver is worse than one that is started again
             return 1
@@ -154,10 +156,11 @@ def run(settings: Settings) -> int:
     return 0
 
 
-def _reconcile(settings: Settings) -> None:
+def _reconcile(settings: Settings, wake: Callable[[int], None]) -> None:
     try:
         with opened(settings.database) as database:
             found = reconcile(database, settings)
+        wake(0)
         log.event("reconciled", adopted=len(found.orphans), lost=len(found.lost))
     except StorageError as error:  # on a full disk the box must still answer, if only with a refusal
         log.event("reconcile_failed", code=error.code)

@@ -18,7 +18,7 @@ from edge.audit import relay
 from edge.bus import Speaker
 from edge.config import Settings
 from edge.errors import StorageError
-from edge.store import facts
+from edge.store import facts, reserve
 from edge.store.budget import measure
 from edge.store.database import connect, writing
 from edge.store.retention import finish_deletions, make_room
@@ -56,6 +56,7 @@ class Housekeeping:
             self._changed(gone)
 
     def _take_stock(self) -> None:
+        reserve.take(self._settings)
         used_bytes, now = measure(self._settings), clock.monotonic()
         with writing(self._database):
             facts.add(self._database, facts.RUNNING_S, now - self._counted_to)

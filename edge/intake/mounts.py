@@ -2,6 +2,9 @@
 
 Something else mounts them: systemd or udisks, read-only and with noexec, nosuid and nodev. Rejected:
 mounting them here, which needs root and hands foreign file systems to the kernel by our own hand.
+
+The kernel gives the number of a mount out again, but never that of a disk (``diskseq``, Linux 5.15).
+On an older one, a stick that takes the place of another while nobody looks is taken for that one.
 """
 
 from __future__ import annotations
@@ -9,8 +12,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from edge import clock
 
 _MOUNTINFO = Path("/proc/self/mountinfo")
 _DEVICES = Path("/sys/dev/block")
@@ -22,7 +28,7 @@ class Mount:
 
     Attributes
     ----------
-    key : tells this mount from every other of this boot; a hash, since a label can be a name.
+    key : tells this stick in its place from every other, of every boot; a hash, since a label can be a name.
     device : the kernel's entry of its block device, which goes when the stick is pulled; None without one.
     """
 
@@ -54,12 +60,22 @@ def below(folder: Path) -> Mounts:
 def _mount(fields: list[str]) -> Mount:
     number, device, path, options = fields[0], fields[2], Path(_unescaped(fields[4])), fields[5]
     entry = _DEVICES / device
+    names = f"{clock.boot_id()} {_disk_number(entry)} {number} {device} {path}"
     return Mount(
-        key=hashlib.sha256(f"{number} {device} {path}".encode(errors="surrogateescape")).hexdigest(),
+        key=hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest(),
         path=path,
         is_writable="ro" not in options.split(",") and "ro" not in fields[-1].split(","),
         device=entry if entry.exists() else None,
     )
+
+
+def _disk_number(entry: Path) -> str:
+    """The number that the kernel gives to no other disk of this boot; empty where it counts none."""
+    place = entry.resolve()
+    for folder in (place, place.parent):  # that of a partition stands with its disk
+        with suppress(OSError):
+            return (folder / "diskseq").read_text(encoding="ascii")
+    return ""
 
 
 def _unescaped(path: str) -> str:

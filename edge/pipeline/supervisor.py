@@ -1,6 +1,7 @@
 """Keeps receiver, worker, page, the other ways in and the housekeeping running, each in a process of its own.
 
-A process that ends is started again, later each time; the others never notice. One box a
+A process that ends is started again, later each time; the others never notice. Where the database breaks, all of them
+end, and start again on one made anew. One box a
 data folder, by ``flock``: the kernel releases it with the process, so no stale lock can
 keep the box from starting after a power cut. Rejected: leaving this to systemd alone,
 which a first trial on a laptop does not have.
@@ -31,9 +32,10 @@ from edge.dicom.send import echo
 from edge.dicom.tls import own_context
 from edge.errors import SetupError
 from edge.pipeline.step_budget import OUT_OF_MEMORY, TIMED_OUT
-from edge.store.files import make_folders
+from edge.store import reserve
+from edge.store.files import make_folders, remove_unlocked
 from edge.store.journal import Action, note_alone
-from edge.store.recovery import prepare
+from edge.store.recovery import DAMAGED, prepare
 
 NAMES = ("receiver", "worker", "web", "intake", "housekeeping")
 
@@ -69,7 +71,12 @@ def serve(settings: Settings, *, demo: bool, ready: Callable[[str], None]) -> in
         prepare(settings)
         own_context(settings)  # where TLS is asked for and cannot be, the person who starts the box has to know
         note_alone(settings.database, Action.BOX_STARTED)
-        _supervise(settings, demo, ready, stopped)
+        greeting = _Greeting(settings, demo, ready)
+        try:
+            while not _supervise(settings, greeting, stopped):
+                prepare(settings, thoroughly=True)
+        finally:
+            note_alone(settings.database, Action.BOX_STOPPED)
     return 0
 
 
@@ -78,23 +85,43 @@ def names(settings: Settings) -> tuple[str, ...]:
     return (*NAMES, "fetch") if settings.pacs.host or settings.worklist.host else NAMES
 
 
-def _supervise(settings: Settings, demo: bool, ready: Callable[[str], None], stopped: threading.Event) -> None:
-    described = settings.run_dir / "settings.json"
-    described.write_text(config.to_json(settings), encoding="utf-8")
-    kept = [Kept(name, described) for name in names(settings)]
-    examples: subprocess.Popen[bytes] | None = None
-    is_ready = False
+def _supervise(settings: Settings, greeting: _Greeting, stopped: threading.Event) -> bool:
+    """Keep the processes running until told to stop; False where they ended because the database broke."""
+    _described(settings).write_text(config.to_json(settings), encoding="utf-8")
+    kept = [Kept(name, _described(settings)) for name in names(settings)]
     try:
         while not stopped.wait(_LOOK_S):
+            if any(process.met_damage for process in kept) or not settings.database.exists():
+                return False
             for process in kept:
                 process.tend()
-            if not is_ready and _answers(settings):
-                is_ready = True
-                ready(f"http://{LOOPBACK}:{settings.web.port}/")
-                examples = start("examples", described) if demo else None
+            greeting.tend()
     finally:
-        note_alone(settings.database, Action.BOX_STOPPED)
-        _end([process.running for process in kept] + [examples])
+        _end([process.running for process in kept] + [greeting.examples])
+    return True
+
+
+def _described(settings: Settings) -> Path:
+    return settings.run_dir / "settings.json"
+
+
+class _Greeting:
+    """Says once that the box is ready, and then sends the examples where they were asked for."""
+
+    def __init__(self, settings: Settings, demo: bool, ready: Callable[[str], None]) -> None:
+        self.examples: subprocess.Popen[bytes] | None = None
+        self._settings = settings
+        self._demo = demo
+        self._ready = ready
+        self._is_said = False
+
+    def tend(self) -> None:
+        """Look whether page and receiver answer now, if they did not before."""
+        if self._is_said or not _answers(self._settings):
+            return
+        self._is_said = True
+        self._ready(f"http://{LOOPBACK}:{self._settings.web.port}/")
+        self.examples = start("examples", _described(self._settings)) if self._demo else None
 
 
 class Kept:
@@ -111,6 +138,11 @@ class Kept:
         self._last_exit = 0
         self._changed_at = clock.monotonic()
         self._due_at = self._changed_at
+
+    @property
+    def met_damage(self) -> bool:
+        """Whether the process ended because the database is damaged."""
+        return self._last_exit == DAMAGED
 
     def tend(self) -> None:
         """Start the process where it is due, and notice where it ended."""
@@ -198,9 +230,16 @@ def locked(settings: Settings) -> Generator[None, None, None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise SetupError("already_running", path=settings.data_dir) from error
-        for stale in settings.run_dir.glob("*.port"):
-            stale.unlink()
+        reserve.give_up(settings)
+        _clear(settings)
         yield
+
+
+def _clear(settings: Settings) -> None:
+    """Remove what processes left that were killed: ports, and pieces of images and databases."""
+    for left in (*settings.run_dir.iterdir(), settings.restoring):
+        if left != settings.lock and not left.is_socket():
+            remove_unlocked(left)
 
 
 def _with_ports(settings: Settings) -> Settings:

@@ -122,7 +122,7 @@ class Worker:
             self._last = (arrival.instance_id, image)
         except UnreadableError as error:
             if not self._path(arrival.path).exists():
-                instances.lose(self._database, arrival.instance_id, UnreadableError("file_lost").remark())
+                instances.lose(self._database, arrival.instance_id, arrival.path)
                 return
             header = error.header if isinstance(error, UnreadableImageError) else None
             attributes = _attributes(header) if header else None
@@ -201,7 +201,7 @@ class Worker:
     def _unread(self, instance_id: int, path: Path, error: UnreadableError) -> UnreadableError:
         if not self._path(path).exists():
             error = UnreadableError("file_lost")
-            instances.lose(self._database, instance_id, error.remark())
+            instances.lose(self._database, instance_id, path)
         elif error.code in quarantine.CHANCE_CODES:
             raise _DecodeAgainError(instance_id)
         return error
@@ -259,6 +259,8 @@ def _work(worker: Worker, database: Database, listener: Listener, stopped: threa
             is_interrupted = False
             is_busy = worker.step()
         except (SetupError, StorageError) as error:
+            if error.code == "damaged":  # for the supervisor, which makes another
+                raise
             log.event("work_interrupted", code=error.code)
             is_interrupted, is_busy = True, False
         except MemoryError:  # a new process gets it all back

@@ -25,7 +25,7 @@ import pyrage
 
 from edge.config import Settings
 from edge.errors import BackupError, StorageError
-from edge.store.files import PART, sync_folder
+from edge.store.files import PART, held, sync_folder
 from edge.store.restore import BODY, KEY, digest_of
 
 _LEAST_LETTERS = 12
@@ -51,7 +51,8 @@ def back_up(settings: Settings, config: Path | None, target: Path, passphrase: s
         raise BackupError("exists", path=target)
     part = target.with_name(target.name + PART)
     try:
-        with tempfile.TemporaryDirectory(dir=settings.run_dir, prefix="backup-") as folder:
+        # Locked, so that a box which starts beside it leaves it alone.
+        with tempfile.TemporaryDirectory(dir=settings.run_dir, prefix="backup-") as folder, held(Path(folder)):
             snapshot = Path(folder) / "snapshot.sqlite"
             _snapshot(settings.database, snapshot)
             found = list(_contents(settings, snapshot, config))

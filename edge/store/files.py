@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge.errors import StorageError
@@ -76,16 +78,33 @@ def sync_folder(folder: Path) -> None:
 def remove_parts(folder: Path) -> None:
     """Remove what writers left that were killed; a part that somebody writes now stays."""
     for part in folder.glob(f"*{PART}"):
-        _remove_unlocked(part)
+        remove_unlocked(part)
 
 
-def _remove_unlocked(part: Path) -> None:
+def remove_unlocked(path: Path) -> None:
+    """Remove a file, or a folder with all that it holds; what somebody holds locked stays."""
     try:
-        with part.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            part.unlink(missing_ok=True)
+        with held(path):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     except (BlockingIOError, FileNotFoundError):
         return  # its writer lives, or has just finished it
+
+
+@contextmanager
+def held(path: Path) -> Generator[None, None, None]:
+    """Hold a file or folder locked (flock(2)) for the length of the block.
+
+    Raises
+    ------
+    BlockingIOError
+        Where somebody else does.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> None:

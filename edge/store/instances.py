@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from edge import __version__
+from edge.errors import UnreadableError
 from edge.store import completeness, facts, journal
 from edge.store import quarantine as quarantine_
 from edge.store.associations import note_key
@@ -236,13 +237,18 @@ def restore(database: Database, instance_id: int, path: Path) -> None:
         )
 
 
-def lose(database: Database, instance_id: int, remark: Remark) -> None:
-    """Set an object aside whose file is gone; with nothing else to read, its unread study too."""
-    reason = remark.as_json()
+def lose(database: Database, instance_id: int, path: Path) -> None:
+    """Set an object aside whose file is gone; with nothing else to read, its unread study too.
+
+    Parameters
+    ----------
+    path : the file that is gone. An object that was given another meanwhile stays as it is.
+    """
+    reason = UnreadableError("file_lost").remark().as_json()
     with writing(database):
         row = database.execute(
-            "UPDATE instances SET state = 'quarantined', reason = ? WHERE id = ? RETURNING study_id",
-            (json.dumps(reason), instance_id),
+            "UPDATE instances SET state = 'quarantined', reason = ? WHERE id = ? AND path = ? RETURNING study_id",
+            (json.dumps(reason), instance_id, path.name),
         ).fetchone()
         if row is not None:
             database.execute(

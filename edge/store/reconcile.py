@@ -70,8 +70,8 @@ def reconcile(database: Database, settings: Settings) -> Difference:
     found = difference(database, settings)
     for path in found.orphans:
         _adopt(database, path)
-    for number, _ in found.lost:
-        lose(database, number, UnreadableError("file_lost").remark())
+    for number, path in found.lost:
+        lose(database, number, path)
     return found
 
 

@@ -21,28 +21,38 @@ from edge.store.database import connect, migrate, writing
 from edge.store.files import sync_folder
 from edge.store.journal import Action, note
 
+DAMAGED = 4
+"""Exit code of a process that met a damaged database."""
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
-def prepare(settings: Settings) -> bool:
+def prepare(settings: Settings, *, thoroughly: bool = False) -> bool:
     """Have a sound database of the newest schema; return whether it had to be made anew.
 
     Only one process may do this at a time: the supervisor, under its lock.
+
+    Parameters
+    ----------
+    thoroughly : compare every index with its table too, which takes longer.
 
     Raises
     ------
     StorageError
         Where the disk cannot be read or written.
     """
-    if is_sound(settings):
+    if is_sound(settings, thoroughly=thoroughly):
         migrate(settings.database)
         return False
     rebuild(settings)
     return True
 
 
-def is_sound(settings: Settings) -> bool:
+def is_sound(settings: Settings, *, thoroughly: bool = False) -> bool:
     """Whether the database can be trusted; one that is missing can where nothing was ever stored.
+
+    Parameters
+    ----------
+    thoroughly : compare every index with its table too, which takes longer.
 
     Raises
     ------
@@ -55,7 +65,8 @@ def is_sound(settings: Settings) -> bool:
     try:
         # Read only: closing another connection would write the log into the file, and mix a damaged one further.
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+            check = "integrity_check" if thoroughly else "quick_check"
+            return bool(connection.execute(f"PRAGMA {check}(1)").fetchone()[0] == "ok")
     except sqlite3.OperationalError as error:
         raise StorageError("database") from error
     except sqlite3.DatabaseError:  # no database at all, or malformed

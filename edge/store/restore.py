@@ -34,7 +34,6 @@ _OWN = re.compile(
     r"chest-edge\.sqlite|settings\.toml|clock|incoming/[0-9a-f]{32}\.dcm|results/[0-9a-f]{32}/[0-9]+/[\w.-]+"
     r"|audit/(key|[0-9]+\.log)|certificates(/[\w-][\w. -]*)+"
 )
-_NEW = "restoring"
 _REPLACED = ("chest-edge.sqlite*", "settings.toml", "clock", "incoming", "results", "audit", "certificates")
 _KEPT = ("chest-edge.sqlite*", "incoming/*.dcm", "audit/*.log", "certificates/*")
 
@@ -56,7 +55,7 @@ def restore(settings: Settings, source: Path, passphrase: str) -> int:
     StorageError
         The disk could not be written; where it had begun to replace, the same command completes it.
     """
-    folder = settings.data_dir / _NEW
+    folder = settings.restoring
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with plaintext(source, passphrase) as plain:

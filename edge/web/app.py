@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, render_template, request
 from flask_babel import gettext
-from werkzeug.exceptions import HTTPException, SecurityError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, SecurityError
 
 from edge import __version__, log
 from edge.config import Settings
 from edge.errors import EdgeError
 from edge.types import N_
-from edge.web import guard, languages, wording
+from edge.web import guard, languages, refusals, wording
 from edge.web.live import Live
 from edge.web.stick import StickPages
 from edge.web.stow import Stow, UidConverter
@@ -35,7 +36,10 @@ class _Page(Flask):
 
 
 def create_app(
-    settings: Settings, live: Live | None = None, wake: Callable[[int], None] = lambda number: None
+    settings: Settings,
+    live: Live | None = None,
+    wake: Callable[[int], None] = lambda number: None,
+    damaged: Callable[[], None] = lambda: None,
 ) -> Flask:
     """The page of one box.
 
@@ -44,6 +48,7 @@ def create_app(
     live : wake-ups that are already being listened to; without them open pages only look
         again by themselves from time to time.
     wake : told the number of what a page changed, from any thread, for the other processes of the box.
+    damaged : called where a page met a damaged database, from any thread.
 
     Raises
     ------
@@ -60,7 +65,7 @@ def create_app(
     app.register_blueprint(Stow(settings, wake).blueprint())
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.register_error_handler(HTTPException, _trouble)
-    app.register_error_handler(EdgeError, _trouble)
+    app.register_error_handler(EdgeError, partial(_failed, damaged))
     app.jinja_env.filters.update(person=wording.person, printable=wording.printable)
     app.context_processor(
         lambda: {
@@ -79,10 +84,17 @@ def streams(settings: Settings) -> int:
     return max(1, settings.web.threads - _SPARE_THREADS)
 
 
+def _failed(damaged: Callable[[], None], error: EdgeError) -> tuple[str | Response, int]:
+    if error.code == "damaged":
+        damaged()
+    return _trouble(error)
+
+
 def _trouble(error: Exception) -> tuple[str | Response, int]:
     status, text = _described(error)
-    if request.path.startswith("/dicomweb/"):  # for programs
-        return jsonify(status=status, reason=text), status
+    if request.path.startswith("/dicomweb"):  # for programs
+        allowed = {"Allow": "POST"} if status == MethodNotAllowed.code else {}
+        return Response(refusals.told(status, error), status, allowed, mimetype="application/json"), status
     if isinstance(error, SecurityError):
         # A foreign host has no addresses on this box, so that no page can be made for it.
         return text, status

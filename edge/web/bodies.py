@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import re
 import tempfile
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -16,10 +17,12 @@ from weakref import WeakSet
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import BaseWSGIServer
+from waitress.task import ErrorTask
 from waitress.utilities import Error
 
 from edge import clock
 from edge.store.budget import REFUSE_FROM, partition_share
+from edge.web import refusals
 
 STOW_PATH = re.compile(r"/dicomweb/studies(/[0-9.]{1,64})?")
 MOST_STOW_BYTES = 2 << 30
@@ -43,14 +46,19 @@ def limit(server: BaseWSGIServer, data_dir: Path, folder: Path) -> None:
 
 
 class _Refusal(Error):  # type: ignore[misc]
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code, self.reason = code, reason
+    def __init__(self, code: int) -> None:
+        super().__init__("")
+        self.code = code
+
+    def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
+        status = f"{self.code} {HTTPStatus(self.code).phrase}"
+        return status, [("Content-Type", "application/json")], refusals.told(self.code).encode()
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
     adj: Any
     completed: bool
+    chunked: bool
     begun_at: float | None = None
     refusal: Error | None = None
 
@@ -60,11 +68,12 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         stow = getattr(self.adj, "stow", None)
         if self.command == "POST" and stow is not None and STOW_PATH.fullmatch(self.path):
             self.begun_at = clock.monotonic()
+            most_bytes = MOST_STOW_BYTES if self.chunked else self.content_length
             # Collected once on the way in, and stored once.
-            if partition_share(stow.data_dir, 2 * self.content_length) >= REFUSE_FROM:
-                self.refusal = _Refusal(507, "Insufficient Storage")
+            if partition_share(stow.data_dir, 2 * most_bytes) >= REFUSE_FROM:
+                self.refusal = _Refusal(507)
             elif len(stow.bodies) >= _MOST_AT_ONCE:
-                self.refusal = _Refusal(503, "Service Unavailable")
+                self.refusal = _Refusal(503)
             else:
                 self.adj = stow
                 stow.bodies.add(self)
@@ -73,11 +82,21 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         """Take in what came, or refuse it."""
         consumed = int(super().received(data))
         if self.begun_at is not None and not self.completed and clock.monotonic() - self.begun_at > _SLOWEST_S:
-            self.refusal = _Refusal(408, "Request Timeout")
+            self.refusal = _Refusal(408)
         if self.refusal is not None:
             self.error, self.completed = self.refusal, True
         return consumed
 
 
+class _Telling(ErrorTask):  # type: ignore[misc]
+    request: Any
+
+    def execute(self) -> None:
+        """Answer what no page sees."""
+        self.request.error = _Refusal(self.request.error.code)
+        super().execute()
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
     parser_class = _Parser
+    error_task_class = _Telling

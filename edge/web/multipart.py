@@ -10,11 +10,9 @@ from typing import IO
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
+from edge.errors import BodyError
+
 _CHUNK_BYTES = 64 * 1024
-
-
-class BadBodyError(Exception):
-    """The body is not what its header says, or ends before its end."""
 
 
 class _Step(Enum):
@@ -45,8 +43,8 @@ class Parts:
 
         Raises
         ------
-        BadBodyError
-            Here or where the pieces are gone through.
+        BodyError
+            ``cut_off`` or ``not_multipart``, here or where the pieces are gone through.
         """
         while self._next()[0] is _Step.BEGIN:
             pieces = self._pieces()
@@ -61,9 +59,9 @@ class Parts:
         while not self._steps:
             chunk = self._stream.read(_CHUNK_BYTES)
             if not chunk:
-                raise BadBodyError
+                raise BodyError("cut_off")
             try:
                 self._parser.write(chunk)
             except FormParserError as error:
-                raise BadBodyError from error
+                raise BodyError("not_multipart") from error
         return self._steps.popleft()

@@ -21,11 +21,11 @@ from edge import log
 from edge.config import Settings
 from edge.dicom.reader import Reader
 from edge.dicom.storage_classes import STORAGE_CLASSES
-from edge.errors import StorageError, UnreadableError
+from edge.errors import BodyError, StorageError, UnreadableError
 from edge.store.associations import Way
 from edge.store.part10 import WholeFile, take_apart
 from edge.store.spool import PREAMBLE, Delivery, Spool
-from edge.web.multipart import BadBodyError, Parts
+from edge.web.multipart import Parts
 
 MOST_PARTS = 5000
 _NO_ROOM, _CANNOT_UNDERSTAND, _OTHER_STUDY, _CLASS_NOT_SUPPORTED = 0xA700, 0xC000, 0xC001, 0x0122
@@ -51,11 +51,11 @@ class _Answer:
 
     stored: list[Delivery] = field(default_factory=list)
     failed: list[tuple[Delivery, int]] = field(default_factory=list)
-    is_broken: bool = False
+    broken: BodyError | None = None
 
     @property
     def status(self) -> int:
-        if self.is_broken or not (self.stored or self.failed):
+        if self.broken:
             return 400
         if not self.failed:
             return 200
@@ -65,11 +65,12 @@ class _Answer:
 
     def as_json(self) -> dict[str, Any]:
         named = [(d, reason) for d, reason in self.failed if d.sop_instance_uid]
-        unnamed = [{"00081197": _value("US", reason)} for d, reason in self.failed if not d.sop_instance_uid]
+        others = [reason for delivery, reason in self.failed if not delivery.sop_instance_uid]
+        others += [_CANNOT_UNDERSTAND] if self.broken else []
         sequences = {
             "00081198": [_reference(delivery) | {"00081197": _value("US", reason)} for delivery, reason in named],
             "00081199": [_reference(delivery) for delivery in self.stored],
-            "0008119A": unnamed,
+            "0008119A": [{"00081197": _value("US", reason)} for reason in others],
         }
         found = {tag: {"vr": "SQ", "Value": items} for tag, items in sequences.items() if items}
         return {"00081190": {"vr": "UR"}, **found}
@@ -95,7 +96,13 @@ class Stow:
         return pages
 
     def store(self, study: str | None = None) -> Response:
-        """Store the parts of a request, all of which have to be of that study where one is named."""
+        """Store the parts of a request, all of which have to be of that study where one is named.
+
+        Raises
+        ------
+        BodyError
+            Where the body breaks before its first part has ended.
+        """
         parts, answer = Parts(request.stream, _boundary()), _Answer()
         with ExitStack() as stack:
             spool = stack.enter_context(closing(Spool(self._settings, self._wake)))
@@ -103,22 +110,28 @@ class Stow:
             try:
                 with spool.together(way=Way.PROGRAM) as number:
                     self._store_all(parts, answer, lambda pieces: _keep(spool, check, pieces, number))
-            except BadBodyError:
-                answer.is_broken = True
+            except BodyError as error:
+                answer.broken = error
         log.event("stow", status=answer.status, count=len(answer.stored))
-        return Response(json.dumps(answer.as_json()), answer.status, mimetype="application/dicom+json")
+        if answer.broken and not (answer.stored or answer.failed):
+            raise answer.broken
+        warning = {"Warning": f'299 chest-edge "{answer.broken}"'} if answer.broken else {}
+        return Response(json.dumps(answer.as_json()), answer.status, warning, mimetype="application/dicom+json")
 
     def _store_all(
         self, parts: Parts, answer: _Answer, keep: Callable[[Iterator[bytes]], tuple[Delivery, int]]
     ) -> None:
-        for count, pieces in enumerate(parts):
-            if count >= MOST_PARTS:
-                raise BadBodyError
+        count = 0
+        for count, pieces in enumerate(parts, start=1):
+            if count > MOST_PARTS:
+                raise BodyError("too_many_parts", limit=MOST_PARTS)
             delivery, reason = keep(pieces)
             if reason:
                 answer.failed.append((delivery, reason))
             else:
                 answer.stored.append(delivery)
+        if not count:
+            raise BodyError("no_part")
 
 
 class _StudyCheck:
@@ -153,7 +166,7 @@ def _boundary() -> bytes:
         abort(415)
     boundary = options.get("boundary", "").encode("latin-1", "ignore")
     if not 1 <= len(boundary) <= 70:
-        abort(400)
+        raise BodyError("no_boundary")
     return boundary
 
 

@@ -217,7 +217,7 @@ class Pages:
         return [*filter(None, (wording.DISK[disk], wording.REBUILT if rebuilt else ""))]
 
     def _note_view(self, found: studies.StudyView) -> None:
-        if found.state not in _ENDED or request.method != "GET" or _is_prefetched():
+        if found.state not in _ENDED or not _is_opened():
             return
         try:
             with opened(self._settings.database) as database:
@@ -250,9 +250,15 @@ class Pages:
         return found
 
 
-def _is_prefetched() -> bool:
-    """Whether a browser fetches a page that nobody looks at yet (W3C Resource Hints; older browsers ``Purpose``)."""
-    return any("prefetch" in request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
+def _is_opened() -> bool:
+    """Whether a browser opens the page in a window (W3C Fetch Metadata), and not ahead of time (``Sec-Purpose``).
+
+    A program that fetches it says nothing of the kind; nor does a browser before 2023, whose study stays unseen.
+    """
+    told = request.headers
+    is_early = any("prefetch" in told.get(name, "") for name in ("Sec-Purpose", "Purpose"))
+    is_window = (told.get("Sec-Fetch-Mode"), told.get("Sec-Fetch-Dest")) == ("navigate", "document")
+    return request.method == "GET" and is_window and not is_early
 
 
 def _json(found: studies.StudyView) -> Response:

@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from edge.bus import Speaker
 from edge.config import Settings
+from edge.store import studies
 from edge.store.database import connect
 from tests.browser.conftest import Open
 from tests.support.page import make_result
@@ -50,6 +51,12 @@ def view_box(page: Page) -> list[float]:
     text = page.locator("#picture").get_attribute("viewBox")
     assert text is not None
     return [float(part) for part in text.split()]
+
+
+def test_opening_a_study_counts_as_seeing_it(box: Settings, reading: Page) -> None:
+    expect(reading.locator("#study")).to_be_visible()
+    with connect(box.database) as database:
+        assert studies.counts(database)["unseen"] == 0
 
 
 def test_contours_are_switched_off_and_on(reading: Page) -> None:

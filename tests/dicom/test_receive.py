@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import signal
 import subprocess
@@ -56,6 +57,14 @@ def stored(box: Settings) -> list[Path]:
 def test_an_echo_is_answered(port: int) -> None:
     assert echoscu(port) == 0
     assert echo("127.0.0.1", port, "CHESTEDGE")
+
+
+def test_it_receives_while_it_takes_in_files_without_a_row(box: Settings, tmp_path: Path) -> None:
+    os.mkfifo(box.incoming / "0.dcm")  # as slow as a file can be
+    with running("receiver", box) as process:
+        assert storescu(port_of(box), [inputs.chest_dicom(tmp_path / "a.dcm")]) == 0
+        process.terminate()
+        assert process.wait(WAIT_S) == 0
 
 
 def test_an_accepted_object_is_stored_as_it_came(box: Settings, port: int, tmp_path: Path) -> None:

@@ -17,13 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.config import Settings
 from tests.faults.row import Outcome, Row, Skipped, Trial
 from tests.support import inputs
-from tests.support.box import WAIT_S, Box, box_settings, echoscu, served
+from tests.support.box import WAIT_S, Box, box_settings, echoscu, eventually, served
 from tests.support.ledger import Ledger, associate, faults, store
 
 _MEGABYTE = 1 << 20
 _FIRST_MB, _MORE_MB = 24, 12
+_LARGE_MB = 384  # of which the room that the box keeps back is less than the last twentieth
 _BEYOND = 5
 _OUT_OF_RESOURCES = 0xA700
 
@@ -31,23 +33,42 @@ _OUT_OF_RESOURCES = 0xA700
 def _run(trial: Trial) -> Outcome:
     rounds, chance, ledger = trial.count(2, 20), trial.random(), Ledger()
     answers, alive, found = 0, 0, []
-    with _small_disk(trial.folder / "var") as folder, served(box_settings(folder)) as box:
-        for number in range(rounds):
-            grow(folder, _FIRST_MB + number * _MORE_MB)
-            taken = _fill(box, ledger, chance)
-            with _filler(folder):
-                refused = [_send(box, ledger, chance) for _ in range(_BEYOND)]
-                alive += _is_alive(box)
-            answers += refused.count(_OUT_OF_RESOURCES)
-            found += [] if taken else ["nothing was taken although there was room"]
-            found += faults(box.settings, ledger)
+    with _small_disk(trial.folder / "var") as folder:
+        settings = box_settings(folder)
+        grow(folder, _FIRST_MB)
+        with served(settings) as box:
+            eventually(settings.reserve.exists)
+            for number in range(rounds):
+                grow(folder, _FIRST_MB + number * _MORE_MB)
+                taken = _fill(box, ledger, chance)
+                with _filler(folder):
+                    refused = [_send(box, ledger, chance) for _ in range(_BEYOND)]
+                    alive += _is_alive(box)
+                answers += refused.count(_OUT_OF_RESOURCES)
+                found += [] if taken else ["nothing was taken although there was room"]
+                found += faults(settings, ledger)
+            box.stop()
+        grow(folder, _LARGE_MB)
+        started = _starts_full(settings)
     others = {status for status in ledger.statuses if status not in (0, _OUT_OF_RESOURCES)}
     figure = (
         f"{rounds} times full: {ledger.statuses[_OUT_OF_RESOURCES]} of {sum(ledger.statuses.values())} objects refused "
         f"with A700, {len(others)} other answers, {len(found)} acknowledged and lost; "
-        f"page and echo answered {alive} times"
+        f"page and echo answered {alive} times; {'started' if started else 'did not start'} at 100 %"
     )
-    return Outcome(figure=figure, ok=answers == rounds * _BEYOND and alive == rounds and not others and not found)
+    return Outcome(
+        figure=figure, ok=answers == rounds * _BEYOND and alive == rounds and started and not others and not found
+    )
+
+
+def _starts_full(settings: Settings) -> bool:
+    """Whether the box starts on a disk without a free byte, shows what it has, and refuses."""
+    with _filler(settings.data_dir):
+        try:
+            with served(settings) as box:
+                return _is_alive(box) and _send(box, Ledger(), random.Random(0)) == _OUT_OF_RESOURCES  # noqa: S311
+        except AssertionError:
+            return False
 
 
 @contextmanager

@@ -17,8 +17,10 @@ import psutil
 import pytest
 
 from edge.config import DicomSettings, Settings, WebSettings
+from edge.pipeline import supervisor
 from edge.pipeline.step_budget import OUT_OF_MEMORY, TIMED_OUT
 from edge.pipeline.supervisor import Kept
+from edge.store.files import held
 from edge.types import State
 from tests.support import inputs
 from tests.support.box import WAIT_S, Box, box_settings, echoscu, eventually, served, storescu
@@ -153,6 +155,34 @@ def test_its_processes_die_with_it(box: Box) -> None:
     box.process.kill()
     _, alive = psutil.wait_procs(children, timeout=WAIT_S)
     assert alive == []
+
+
+def test_a_database_that_vanishes_while_it_runs_is_made_anew(box: Box, tmp_path: Path) -> None:
+    assert storescu(box.receiver_port, [inputs.chest_dicom(tmp_path / "a.dcm")]) == 0
+    eventually(lambda: all_ended(box, 1))
+    (before,) = box.rows()
+    box.settings.database.unlink()
+    log = box.settings.data_dir.parent / "box.log"
+    eventually(lambda: log.read_text().count('"page_ready"') == 2)
+    eventually(lambda: all_ended(box, 1))
+    (after,) = box.rows()
+    assert after.study_key != before.study_key
+    eventually(lambda: page_answers(box.address))
+    assert box.stop() == 0
+
+
+def test_a_start_clears_what_killed_processes_left_and_nothing_that_is_in_use(settings: Settings) -> None:
+    left = [
+        settings.run_dir / "backup-a/snapshot.sqlite",
+        settings.run_dir / "tmpa",
+        settings.restoring / "settings.toml",
+    ]
+    in_use = settings.run_dir / "backup-b/snapshot.sqlite"
+    for file in (*left, in_use):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("a name")
+    with held(in_use.parent), supervisor.locked(settings):
+        assert [file.exists() for file in (*left, in_use)] == [False, False, False, True]
 
 
 def test_a_second_start_shows_the_same_studies(settings: Settings, tmp_path: Path) -> None:

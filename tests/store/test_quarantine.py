@@ -53,7 +53,7 @@ def test_another_version_tries_each_file_once(database: Database) -> None:
 
 def test_a_file_that_is_gone_is_not_tried(database: Database) -> None:
     receipt = instances.add_received(database, new_instance())
-    instances.lose(database, receipt.instance_id, UnreadableError("file_lost").remark())
+    instances.lose(database, receipt.instance_id, receipt.path)
     assert quarantine.retry(database) == 0
 
 

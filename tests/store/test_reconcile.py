@@ -112,6 +112,13 @@ def test_a_row_without_a_file_is_set_aside_in_plain_words(box: Settings, databas
     assert difference(database, box).lost == ()
 
 
+def test_an_object_that_was_given_another_file_meanwhile_is_not_lost(database: Database, spool: Spool) -> None:
+    receipt = put(spool, b"content")
+    instances.lose(database, receipt.instance_id, Path("before.dcm"))
+    (row,) = kept(database)
+    assert row["state"] == "received"
+
+
 def test_the_others_of_its_study_are_still_read(box: Settings, database: Database, spool: Spool) -> None:
     receipts = [put(spool, content) for content in (b"one", b"two")]
     for receipt in receipts:

@@ -84,6 +84,20 @@ def test_a_sound_one_is_kept_with_what_only_its_log_holds(box: Settings) -> None
     assert contents(box) == before
 
 
+def test_an_index_that_differs_from_its_table_is_seen_by_a_thorough_look(box: Settings) -> None:
+    fill(box)
+    settle(box.database)
+    connection = sqlite3.connect(box.database)
+    connection.execute("PRAGMA writable_schema=ON")
+    change = "UPDATE sqlite_master SET sql = replace(sql, '(state)', '(sha256)') WHERE name = 'instances_by_state'"
+    connection.execute(change)
+    connection.commit()
+    connection.close()
+    assert is_sound(box)
+    assert not is_sound(box, thoroughly=True)
+    assert prepare(box, thoroughly=True)
+
+
 def test_a_first_start_is_no_loss(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     settings.incoming.mkdir()

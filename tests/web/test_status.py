@@ -20,6 +20,9 @@ from edge.web.app import create_app
 from tests.support.page import make_result
 from tests.support.studies import put_finished_study, put_quarantined, put_ready_study, ready_box
 
+# What a browser sends with a page that a person opens.
+OPENED = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
 
 @pytest.fixture
 def box(tmp_path: Path) -> Settings:
@@ -60,28 +63,31 @@ def test_the_warning_is_in_french_too(box: Settings, client: FlaskClient) -> Non
 
 def test_opening_a_finished_study_counts_as_seeing_it(box: Settings, client: FlaskClient) -> None:
     key = put_finished_study(box, make_result("normal", normal=0.9))
-    client.get(f"/study/{key}")
+    client.get(f"/study/{key}", headers=OPENED)
     assert unseen(box) == 0
 
 
 def test_a_study_that_was_set_aside_can_be_seen_too(box: Settings, client: FlaskClient) -> None:
     key = put_quarantined(box, UnreadableError("truncated").remark())
     assert unseen(box) == 1
-    client.get(f"/study/{key}")
+    client.get(f"/study/{key}", headers=OPENED)
     assert unseen(box) == 0
 
 
 @pytest.mark.parametrize(
     ("address", "method", "headers"),
     [
-        ("/study/{key}/stamp", "GET", {}),
-        ("/study/{key}.json", "GET", {}),
-        ("/study/{key}/1/picture.jpg", "GET", {}),
-        ("/study/{key}?lang=fr", "GET", {}),
-        ("/study/{key}", "HEAD", {}),
-        ("/study/{key}", "GET", {"Sec-Purpose": "prefetch;prerender"}),
-        ("/study/{key}", "GET", {"Purpose": "prefetch"}),
-        ("/", "GET", {}),
+        ("/study/{key}/stamp", "GET", OPENED),
+        ("/study/{key}.json", "GET", OPENED),
+        ("/study/{key}/1/picture.jpg", "GET", OPENED),
+        ("/study/{key}?lang=fr", "GET", OPENED),
+        ("/study/{key}", "HEAD", OPENED),
+        ("/study/{key}", "GET", OPENED | {"Sec-Purpose": "prefetch;prerender"}),
+        ("/study/{key}", "GET", OPENED | {"Purpose": "prefetch"}),
+        ("/study/{key}", "GET", OPENED | {"Sec-Fetch-Dest": "empty"}),
+        ("/study/{key}", "GET", OPENED | {"Sec-Fetch-Mode": "cors"}),
+        ("/study/{key}", "GET", {}),
+        ("/", "GET", OPENED),
     ],
 )
 def test_other_requests_do_not(
@@ -95,7 +101,7 @@ def test_other_requests_do_not(
 def test_a_study_that_waits_for_its_reading_is_not_seen_by_waiting(box: Settings, client: FlaskClient) -> None:
     with connect(box.database) as database:
         key = put_ready_study(database)
-    client.get(f"/study/{key}")
+    client.get(f"/study/{key}", headers=OPENED)
     with connect(box.database) as database:
         database.execute("UPDATE studies SET state = 'done', version = 1")
         database.conn.commit()
@@ -106,14 +112,14 @@ def test_a_study_is_shown_although_the_view_cannot_be_noted(box: Settings, clien
     key = put_finished_study(box, make_result("normal", normal=0.9))
     with connect(box.database) as database:
         database.execute("BEGIN EXCLUSIVE")
-        assert client.get(f"/study/{key}").status_code == 200
+        assert client.get(f"/study/{key}", headers=OPENED).status_code == 200
     assert unseen(box) == 1
 
 
 def test_deletions_are_listed_without_patient_data(box: Settings, client: FlaskClient) -> None:
     assert "No study has been deleted." in client.get("/status").text
     key = put_finished_study(box, make_result("normal", normal=0.9), patient_name="CANARY", patient_id="CANARY")
-    client.get(f"/study/{key}")
+    client.get(f"/study/{key}", headers=OPENED)
     fill(box, 0.85)
     with connect(box.database) as database:
         database.execute("UPDATE studies SET delivered_at = '2026-11-24'")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,9 +19,11 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import EncapsulatedPDFStorage
+from waitress.server import create_server
 
 from edge.config import Settings, StorageSettings, WebSettings
 from edge.store.database import connect
+from edge.web import bodies
 from tests.support import inputs
 from tests.support.box import WAIT_S, eventually, running
 from tests.support.studies import ready_box
@@ -66,16 +70,28 @@ def post(
             connection.sendall(body)
         except OSError:
             body = b""  # refused before its end
-        answer = BytesIO()
-        try:
-            while piece := connection.recv(65536):
-                answer.write(piece)
-        except ConnectionResetError:
-            assert answer.getvalue()
+        return answered(connection)
+
+
+def answered(connection: socket.socket) -> tuple[int, dict[str, Any] | str]:
+    answer = BytesIO()
+    try:
+        while piece := connection.recv(65536):
+            answer.write(piece)
+    except ConnectionResetError:
+        assert answer.getvalue()
     top, _, rest = answer.getvalue().partition(b"\r\n\r\n")
     found = re.match(rb"HTTP/1.[01] (\d{3})", top)
     assert found
-    return int(found[1]), json.loads(rest) if b"application/dicom+json" in top else rest.decode()
+    return int(found[1]), json.loads(rest) if b"Content-Type: application/" in top else rest.decode()
+
+
+def refusal(answer: tuple[int, dict[str, Any] | str]) -> tuple[int, str]:
+    """Status and code of an answer that is no store response, and tells why in words."""
+    status, told = answer
+    assert isinstance(told, dict)
+    assert told["status"] == status and " " in told["reason"], told
+    return status, told["code"]
 
 
 def stored(box: Settings) -> list[Path]:
@@ -139,26 +155,26 @@ def test_what_the_box_does_not_take_is_named_with_its_reason(box: Settings, port
     ids=str,
 )
 def test_another_type_is_refused(box: Settings, port: int, kind: str | None) -> None:
-    assert post(port, body_of([content_of(inputs.dx())]), kind=kind)[0] == 415
+    assert refusal(post(port, body_of([content_of(inputs.dx())]), kind=kind)) == (415, "other_type")
 
 
 @pytest.mark.parametrize(
-    ("body", "kind"),
+    ("body", "kind", "code"),
     [
-        (b"", TYPE),
-        (b"--XX--\r\n", TYPE),
-        (body_of([b"x"]), TYPE.replace("XX", "YY")),
-        (body_of([b"x"]), TYPE.replace("boundary=XX", "")),
-        (body_of([b"x"]), TYPE.replace("XX", "X" * 100)),
-        (body_of([b"x"], end=b""), TYPE),
-        (b"--XX\r\nContent-Type application/dicom\r\n\r\nx\r\n--XX--", TYPE),
-        (b"--XX\r\n" + b"A" * 100_000, TYPE),
-        (b"\x00" * 50_000, TYPE),
+        (b"", TYPE, "cut_off"),
+        (b"--XX--\r\n", TYPE, "no_part"),
+        (body_of([b"x"]), TYPE.replace("XX", "YY"), "not_multipart"),
+        (body_of([b"x"]), TYPE.replace("boundary=XX", ""), "no_boundary"),
+        (body_of([b"x"]), TYPE.replace("XX", "X" * 100), "no_boundary"),
+        (body_of([b"x"], end=b""), TYPE, "cut_off"),
+        (b"--XX\r\nContent-Type application/dicom\r\n\r\nx\r\n--XX--", TYPE, "not_multipart"),
+        (b"--XX\r\n" + b"A" * 100_000, TYPE, "not_multipart"),
+        (b"\x00" * 50_000, TYPE, "not_multipart"),
     ],
     ids=["empty", "no part", "other boundary", "no boundary", "long boundary", "no end", "no colon", "header", "zeros"],
 )
-def test_a_broken_body_is_refused(box: Settings, port: int, body: bytes, kind: str) -> None:
-    assert post(port, body, kind=kind)[0] == 400
+def test_a_broken_body_is_refused(box: Settings, port: int, body: bytes, kind: str, code: str) -> None:
+    assert refusal(post(port, body, kind=kind)) == (400, code)
     assert stored(box) == []
 
 
@@ -166,7 +182,7 @@ def test_what_came_before_a_break_is_kept_and_named(box: Settings, port: int) ->
     first, second = inputs.dx(), inputs.dx()
     body = body_of([content_of(first), content_of(second)[:1000]], end=b"")
     status, answer = post(port, body)
-    assert (status, uids(answer, "00081199")) == (400, [first.SOPInstanceUID])
+    assert (status, uids(answer, "00081199"), reasons(answer)) == (400, [first.SOPInstanceUID], [0xC000])
     assert len(stored(box)) == 1
     with connect(box.database) as database:
         row = database.execute("SELECT state, way FROM associations").fetchone()
@@ -175,27 +191,78 @@ def test_what_came_before_a_break_is_kept_and_named(box: Settings, port: int) ->
 
 def test_ten_thousand_tiny_parts_end_at_the_limit(box: Settings, port: int) -> None:
     status, answer = post(port, body_of([b"x"] * 10_000))
-    assert (status, len(reasons(answer))) == (400, 5000)
+    assert (status, len(reasons(answer))) == (400, 5001)
 
 
-@pytest.mark.parametrize(("kind", "status"), [("text/plain", 415), (TYPE.replace("; boundary=XX", ""), 400)])
-def test_a_refused_request_has_its_reason_as_json(port: int, kind: str, status: int) -> None:
-    found, answer = post(port, body_of([b"x"]), kind=kind)
-    assert isinstance(answer, str) and (found, json.loads(answer)["status"]) == (status, status)
-    assert json.loads(answer)["reason"]
+@pytest.mark.parametrize(
+    ("request_line", "status", "code"),
+    [
+        ("GET /dicomweb/studies HTTP/1.1", 405, "other_method"),
+        ("DELETE /dicomweb/studies HTTP/1.1", 403, "foreign_page"),
+        ("GET /dicomweb HTTP/1.1", 404, "no_address"),
+        ("GET /dicomweb/series HTTP/1.1", 404, "no_address"),
+        ("POST /dicomweb/series HTTP/1.1", 403, "foreign_page"),
+        ("nonsense", 400, "bad_request"),
+        (f"POST /dicomweb/studies HTTP/1.1\r\nX-Long: {'x' * 20_000}", 431, "long_header"),
+        ("POST /dicomweb/studies HTTP/1.1\r\nTransfer-Encoding: gzip", 501, "fault"),
+    ],
+)
+def test_every_refused_request_has_its_reason_as_json(port: int, request_line: str, status: int, code: str) -> None:
+    with socket.create_connection(("127.0.0.1", port), WAIT_S) as connection:
+        connection.sendall(f"{request_line}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        assert refusal(answered(connection)) == (status, code)
+
+
+@pytest.fixture
+def door(box: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A server in this process, with no page behind it."""
+    server = create_server(lambda *_: [], host="127.0.0.1", port=0, ident=None)
+    monkeypatch.setattr(tempfile, "tempdir", tempfile.tempdir)
+    bodies.limit(server, box.data_dir, box.run_dir)
+    threading.Thread(target=server.run, daemon=True).start()
+    yield server.effective_port
+    server.close()
+
+
+def begun(door: int, header: str) -> tuple[int, str]:
+    """The refusal of a request of which only a little came."""
+    with socket.create_connection(("127.0.0.1", door), WAIT_S) as connection:
+        head = f"POST /dicomweb/studies HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n"
+        connection.sendall(head.encode() + b"1\r\nx\r\n")
+        return refusal(answered(connection))
+
+
+def test_a_body_that_takes_too_long_is_refused(door: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_SLOWEST_S", 0.0)
+    assert begun(door, "Content-Length: 90") == (408, "too_slow")
+
+
+def test_a_body_of_unknown_length_needs_room_for_the_longest(door: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "partition_share", lambda folder, extra_bytes: extra_bytes / (4 << 30))
+    assert begun(door, "Transfer-Encoding: chunked") == (507, "no_room")
+
+
+def test_a_box_without_room_for_the_body_refuses_it_in_words(port: int) -> None:
+    assert refusal(post(port, b"", Content_Length=str(1 << 50))) == (507, "no_room")
+
+
+def test_a_database_that_cannot_be_written_is_told_in_words(box: Settings, port: int) -> None:
+    with connect(box.database) as database:
+        database.execute("DROP TABLE associations")
+    assert refusal(post(port, body_of([content_of(inputs.dx())]))) == (507, "database")
 
 
 def test_a_foreign_page_stores_nothing(box: Settings, port: int) -> None:
     body = body_of([content_of(inputs.dx())])
     for headers in ({"Origin": "http://attacker.example"}, {"Sec_Fetch_Site": "cross-site"}, {"Origin": "null"}):
-        assert post(port, body, **headers)[0] == 403
-    assert post(port, body, Host="attacker.example")[0] == 400
+        assert refusal(post(port, body, **headers)) == (403, "foreign_page")
+    assert refusal(post(port, body, Host="attacker.example")) == (400, "bad_request")
     assert stored(box) == []
 
 
 @pytest.mark.parametrize("address", ["/", "/stick/1/take", "/dicomweb/studies/CANARY", "/dicomweb/other"])
 def test_other_addresses_keep_their_small_limit(box: Settings, port: int, address: str) -> None:
-    assert post(port, bytes(20_000), address)[0] == 413
+    assert refusal(post(port, bytes(20_000), address)) == (413, "too_large")
 
 
 def test_a_large_body_is_streamed(box: Settings, port: int) -> None:
@@ -233,7 +300,7 @@ def test_slow_bodies_hold_two_places_and_the_page_answers(box: Settings, port: i
         connection.sendall(f"{head}\r\n\r\n".encode() + body[:100])
         slow.append(connection)
     time.sleep(0.5)
-    assert post(port, body)[0] == 503
+    assert refusal(post(port, body)) == (503, "busy")
     with socket.create_connection(("127.0.0.1", port), WAIT_S) as page:
         page.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert page.recv(12) == b"HTTP/1.1 200"
