@@ -18,14 +18,14 @@ from sqlite_utils import Database
 from werkzeug.routing import BaseConverter, IntegerConverter
 from werkzeug.wrappers import Response as AnyResponse
 
-from edge import log
+from edge import log, overlay, wording
 from edge.config import Settings
 from edge.errors import BadAgeError, StorageError
 from edge.store import budget, dropped, facts, peers, quarantine, queue, retention, studies
 from edge.store.database import opened
 from edge.store.journal import Action, note_alone
 from edge.types import N_, State
-from edge.web import asked, languages, overlay, wording
+from edge.web import asked, languages
 from edge.web.live import Live
 
 SHOWN = 100
