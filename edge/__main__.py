@@ -146,6 +146,9 @@ def _add_clock(commands: _Commands) -> None:
     by_hand.set_defaults(run=_clock_set)
     modality = verbs.add_parser("from-modality", help="print the X-ray unit's time and how to take it over")
     modality.set_defaults(run=_clock_from_modality)
+    lan = verbs.add_parser("from-lan", help="print a time server's time and how to take it over")
+    lan.add_argument("host", metavar="HOST", help="name or address of a time server (SNTP)")
+    lan.set_defaults(run=_clock_from_lan)
 
 
 def _add_backup(commands: _Commands) -> None:
@@ -326,6 +329,12 @@ def _clock_from_modality(given: argparse.Namespace, settings: config.Settings) -
     from edge.health.clock_command import print_modality_time
 
     return print_modality_time(settings)
+
+
+def _clock_from_lan(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.health.clock_command import print_lan_time
+
+    return print_lan_time(given.host)
 
 
 def _backup(given: argparse.Namespace, settings: config.Settings) -> int:
