@@ -127,6 +127,8 @@ FINDINGS: Mapping[str, str] = MappingProxyType(
         "consolidation": N_("Consolidation"),
     }
 )
+WHOLE_LUNG_PERCENT = 34
+"""A finding that covers more of a lung than a third belongs to no zone of it."""
 DISK: Mapping[str, str] = MappingProxyType(
     {
         "ok": "",
