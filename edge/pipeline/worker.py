@@ -22,7 +22,7 @@ from edge import clock, log
 from edge.bus import Listener, Speaker
 from edge.config import Settings
 from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError, content_sha256
-from edge.dicom.reader import FOLDER_PREFIX, Reader
+from edge.dicom.reader import FOLDER_PREFIX, NoRoomError, Reader
 from edge.errors import ModelError, ReadingError, SetupError, StorageError, UnreadableError
 from edge.lifeline import identity
 from edge.pipeline.pictures import write_pictures
@@ -37,10 +37,11 @@ ReadStudy = Callable[[Iterable[SourceImage], queue.Claim], StudyResult]
 
 _LOOK_S = 1.0
 _MAX_PARSE_ATTEMPTS = 2
+_SPARE_BYTES = 1 << 20  # beside the pixels of an image: what a file system needs itself
 
 
 class _DecodeAgainError(Exception):
-    """An image was readable when it came, and now is not, perhaps by chance: its study cannot be read yet."""
+    """An image was readable when it came, and now is not, by chance or for lack of room: its study has to wait."""
 
     def __init__(self, instance_id: int) -> None:
         super().__init__()
@@ -105,13 +106,23 @@ class Worker:
         return True
 
     def _parse_one(self) -> bool:
-        arrival = instances.next_arrival(self._database, self._run_id)
+        free_bytes = shutil.disk_usage(self._settings.run_dir).free
+        arrival = instances.next_arrival(self._database, self._run_id, free_bytes)
         if arrival is None:
             return False
         self._budget.begin(DECODING)
-        self._parse(arrival)
+        try:
+            self._parse(arrival)
+        except NoRoomError as full:
+            self._hold(arrival.instance_id, full)
+            return full.needed_bytes > free_bytes  # else it would be tried again and again without a pause
         self._changed(arrival.instance_id)
         return True
+
+    def _hold(self, instance_id: int, full: NoRoomError) -> None:
+        log.event("waits_for_room", instance_id=instance_id, code=full.code)
+        instances.hold(self._database, instance_id, full.needed_bytes + _SPARE_BYTES)
+        self._changed(instance_id)
 
     def _parse(self, arrival: instances.Arrival) -> None:
         try:
@@ -195,6 +206,9 @@ class Worker:
             return last[1]
         try:
             return self._reader.read(self._path(path))
+        except NoRoomError as full:
+            self._hold(instance_id, full)
+            raise _DecodeAgainError(instance_id) from full
         except UnreadableError as error:
             return self._unread(instance_id, path, error)
 
