@@ -187,6 +187,20 @@ class ReadingError(EdgeError):
     }
 
 
+class ObjectError(EdgeError):
+    """A result that cannot leave the box as a DICOM object; whoever set the X-ray unit up has to look."""
+
+    texts = {
+        "bad_study_uid": N_(
+            "The image has no valid Study Instance UID, so that a PACS could not file the result. Check the X-ray unit."
+        ),
+        "bad_image_uid": N_(
+            "The image has no valid SOP Instance UID, so that no object can refer to it. Check the X-ray unit."
+        ),
+        "nothing_to_show": N_("The result has nothing that an object of this kind could show."),
+    }
+
+
 class StatedAgeError(EdgeError):
     """An age that cannot be taken now; whoever entered it has to act."""
 

@@ -91,6 +91,16 @@ class Grade(str, Enum):
     SEVERE = "severe"
 
 
+class Kind(str, Enum):
+    """A DICOM object that a result leaves the box as; the value is its name in settings and of its file."""
+
+    SECONDARY_CAPTURE = "sc"
+    STRUCTURED_REPORT = "sr"
+    SEGMENTATION = "seg"
+    PRESENTATION_STATE = "gsps"
+    PDF = "pdf"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """One received DICOM object, stored undecoded."""

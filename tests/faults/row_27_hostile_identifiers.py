@@ -23,7 +23,7 @@ from tests.support.box import box_settings, echoscu, eventually, served
 from tests.support.ledger import Ledger, associate, faults, small_image, store
 
 _EXPECTED = re.compile(
-    r"incoming/[0-9a-f]{32}\.dcm|results/[0-9a-f]{32}/\d+/\w+\.(jpg|png)|run/[\w./-]+|chest-edge\.sqlite(-wal|-shm)?|clock"
+    r"incoming/[0-9a-f]{32}\.dcm|results/[0-9a-f]{32}/\d+/\w+\.(jpg|png)|run/[\w./-]+|chest-edge\.sqlite(-wal|-shm)?|clock|reserve"
     r"|(audit|certificates|ca|tls)/[\w./-]+"
 )
 _FORMS = (

@@ -34,6 +34,8 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
     "data_store": "pydicom-data",
+    "dicomanonymizer": "dicom-anonymizer",
+    "fpdf": "fpdf2",
     "gdcm": "python-gdcm",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",

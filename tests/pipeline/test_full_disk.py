@@ -1,4 +1,4 @@
-"""An image whose pixels have no room on the disk waits for it, and the others go on. A small file system is the disk."""
+"""An image whose pixels have no room on the disk waits for it; the others go on. A small file system is the disk."""
 
 from __future__ import annotations
 

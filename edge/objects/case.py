@@ -1,0 +1,67 @@
+"""A result with all that its objects are made of, which objects it can have, and their making.
+
+Nothing here asks a database, a clock or a network, so that the same case always gives the same
+objects. Rejected: random identifiers, with which a second try after a crash would send a second
+object of the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from edge.errors import ObjectError
+from edge.types import Kind, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One version of a result, and the image that it is about.
+
+    Attributes
+    ----------
+    report : ``chest-edge/result/1``.
+    study_key, version : under which the box stores it.
+    source : header of the image as the box received it, without pixels; its values may be invalid.
+    view : uint8, shape (h, w): the image as shown, upright, bone bright, at most 1600 px a side.
+    box_id : random, of this box; it stands in the objects as Device Serial Number.
+    language : ``en`` or ``fr``, of the printable report and of texts that are burnt in.
+    """
+
+    report: Mapping[str, Any]
+    study_key: str
+    version: int
+    source: Dataset
+    view: npt.NDArray[np.uint8]
+    box_id: str
+    language: str
+
+
+_READ = frozenset({State.DONE.value, State.NO_RESULT.value})
+_MAKERS: Mapping[Kind, Callable[[Case], Dataset]] = MappingProxyType({})
+
+
+def kinds(case: Case) -> tuple[Kind, ...]:
+    """Which objects this result can have; none where the image was not read."""
+    if case.report["state"] not in _READ:
+        return ()
+    return tuple(_MAKERS)
+
+
+def make(case: Case, kind: Kind) -> Dataset:
+    """One object as a whole file, with the same identifiers at each call.
+
+    Raises
+    ------
+    ObjectError
+        The header of the image or the result allow no valid object of this kind.
+    """
+    if kind not in kinds(case):
+        raise ObjectError("nothing_to_show")
+    return _MAKERS[kind](case)
