@@ -33,7 +33,7 @@ from edge.store import completeness, instances, quarantine, queue
 from edge.store.database import connect
 from edge.types import State, StudyResult
 
-ReadStudy = Callable[[Iterable[SourceImage], queue.Claim], StudyResult]
+ReadStudy = Callable[[Iterable[SourceImage], queue.Claim, Callable[[str], None]], StudyResult]
 
 _LOOK_S = 1.0
 _MAX_PARSE_ATTEMPTS = 2
@@ -53,7 +53,7 @@ class Worker:
 
     Parameters
     ----------
-    read : the reading itself: images and what is known of their study to its result.
+    read : the reading itself: images and what is known of their study to its result; it tells each step first.
     changed : told the id of whatever changed, for whoever shows it.
     """
 
@@ -163,7 +163,7 @@ class Worker:
     def _finish(self, claimed: queue.Claim) -> None:
         started = clock.monotonic()
         try:
-            result = self._read(self._sources(claimed), claimed)
+            result = self._read(self._sources(claimed), claimed, self._budget.begin)
             report = to_json(result)
         except (SetupError, StorageError, MemoryError):
             raise
@@ -240,7 +240,6 @@ def run(settings: Settings, last_exit: int = 0) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     database = connect(settings.database)
     engines = load_engines(settings)
-    budget = Budget(settings)
     speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, "worker")
     queue.recover(database, clock.utc(), run_id=identity(os.getppid()), fault=fault(settings, last_exit))
     faults = [engine for engine in engines.values() if isinstance(engine, ModelError)]
@@ -253,9 +252,9 @@ def run(settings: Settings, last_exit: int = 0) -> int:
     for left in settings.run_dir.glob(f"{FOLDER_PREFIX}*"):
         shutil.rmtree(left, ignore_errors=True)
 
-    def read(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+    def read(sources: Iterable[SourceImage], claimed: queue.Claim, begin: Callable[[str], None]) -> StudyResult:
         known = Known(stated_age_years=claimed.stated_age_years, prior=claimed.prior)
-        return read_study(sources, engines, claimed.study_key, known, budget.begin)
+        return read_study(sources, engines, claimed.study_key, known, begin)
 
     with Reader(folder=settings.run_dir) as reader:
         status = _work(Worker(settings, database, reader, read, speaker.wake), database, listener, stopped)

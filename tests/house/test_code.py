@@ -24,8 +24,10 @@ PRINTING = {
     "edge/__main__.py",
     "edge/audit/command.py",
     "edge/health/backup_command.py",
+    "edge/health/certificate_command.py",
     "edge/health/clock_command.py",
     "edge/health/doctor.py",
+    "edge/health/store_command.py",
     "edge/pipeline/analyze.py",
 }
 EDGE_LINES = 17_000
