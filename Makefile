@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-INSTALL := $(PIP) install --quiet --only-binary :all: --require-hashes
+# --no-deps: the lock files are complete, and leave out what has no wheel for this Python.
+INSTALL := $(PIP) install --quiet --no-deps --only-binary :all: --require-hashes
 UV ?= $(firstword $(wildcard $(BIN)/uv) uv)
 COMPILE := UV_CACHE_DIR=build/uv $(UV) pip compile --quiet --universal --python-version 3.10 \
-	--generate-hashes --only-binary :all: --no-emit-index-url --custom-compile-command 'make lock' $(UPGRADE)
+	--generate-hashes --only-binary :all: --override requirements/overrides.in --no-emit-index-url --custom-compile-command 'make lock' $(UPGRADE)
 CATALOGUES := edge/web/translations
 
 .DELETE_ON_ERROR:

@@ -17,14 +17,14 @@ from PIL import Image
 from werkzeug.routing import BaseConverter, IntegerConverter
 from werkzeug.wrappers import Response as AnyResponse
 
-from edge import log
+from edge import log, overlay, wording
 from edge.config import Settings
 from edge.errors import BadAgeError, StorageError
 from edge.store import budget, facts, quarantine, queue, retention, studies
 from edge.store.database import opened
 from edge.store.journal import Action, note_alone
 from edge.types import State
-from edge.web import asked, languages, overlay, wording
+from edge.web import asked, languages
 from edge.web.live import Live
 
 SHOWN = 100

@@ -11,15 +11,23 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 import urllib.request
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
-from edge.store.database import opened
+from edge.config import Settings, StorageSettings
+from edge.store import budget, facts, retention
+from edge.store.database import opened, writing
+from edge.store.studies import WorklistRow, worklist
 from edge.types import State
 from tests.faults.row import Outcome, Row, Trial
 from tests.support.box import Box, box_settings, echoscu, eventually, served, storescu
@@ -36,6 +44,8 @@ _JUMPS_NS = {
 _POSSIBLE = {"+1 h"}  # the box cannot know that such a time is wrong
 _ENDED = (State.DONE, State.NO_RESULT)
 _NAMES = ("receiver", "worker", "web", "housekeeping")
+_BUDGET_MB, _PRESSED = 20, 0.85
+_ROUNDS_S = 11.0  # two rounds of the housekeeping
 
 
 class _Clock:
@@ -48,6 +58,14 @@ class _Clock:
         subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
         self.environment = {"LD_PRELOAD": str(library), "CLOCK_SHIFT_FILE": str(self._file), "TZ": "Europe/Paris"}
         self.move(0)
+
+    @contextmanager
+    def served(self, settings: Settings) -> Generator[Box, None, None]:
+        """A box that lives by this clock; what it is sent comes from machines that do not."""
+        with ExitStack() as stack:
+            with patch.dict(os.environ, self.environment):
+                box = stack.enter_context(served(settings))
+            yield box
 
     def move(self, nanoseconds: int) -> None:
         with self._file.open("r+b" if self._file.exists() else "wb") as file:
@@ -67,8 +85,7 @@ def run(trial: Trial) -> Outcome:
     wrong: list[str] = []
     jumps = 0
     with ExitStack() as stack:
-        with patch.dict(os.environ, clock.environment):
-            box = stack.enter_context(served(settings))
+        box = stack.enter_context(clock.served(settings))
         eventually((settings.data_dir / "clock").exists)
         pids = {name: box.pid(name) for name in _NAMES}
         for number in range(trial.count(1, 20)):
@@ -85,8 +102,47 @@ def run(trial: Trial) -> Outcome:
         if kept != 3 * jumps:
             wrong.append(f"{kept} of {3 * jumps} images are there")
         stopped = box.stop()
-    figure = f"{jumps} jumps around {3 * jumps} studies, {kept} kept, {marked} marked, faults: {wrong or 'none'}"
-    return Outcome(figure=figure, ok=not wrong and stopped == 0)
+    pressed = [what for _ in range(trial.count(1, 5)) for what in _under_pressure(trial.folder, clock)]
+    figure = (
+        f"{jumps} jumps around {3 * jumps} studies, {kept} kept, {marked} marked; "
+        f"{trial.count(1, 5)} boxes with too little room started ten years ahead; faults: {wrong + pressed or 'none'}"
+    )
+    return Outcome(figure=figure, ok=not wrong and not pressed and stopped == 0)
+
+
+def _under_pressure(folder: Path, clock: _Clock) -> list[str]:
+    """A box that would delete what was seen long ago: started ten years ahead, it deletes nothing."""
+    settings = replace(box_settings(folder / "full"), storage=StorageSettings(budget_mb=_BUDGET_MB))
+    settings.data_dir.mkdir()
+    with clock.served(settings) as box:
+        while _used_share(settings) < _PRESSED:
+            _ended(box, _send(box, dx(np.full((1024, 512), 7, np.uint16))))
+        for row in box.rows():
+            _view(settings, row)
+        box.stop()
+    keys = {row.study_key for row in worklist(settings.database, 100)}
+    clock.move(_JUMPS_NS["+10 y"])
+    try:
+        with clock.served(settings) as box:
+            time.sleep(_ROUNDS_S)
+            wrong = ["studies were deleted"] * (keys != {row.study_key for row in box.rows()})
+            with opened(settings.database) as database, writing(database):
+                facts.add(database, facts.RUNNING_S, settings.storage.keep_days * 86_400)
+            eventually(lambda: len(box.rows()) < len(keys))  # there was too little room all the time
+            box.stop()
+    finally:
+        clock.move(0)
+        shutil.rmtree(settings.data_dir)
+    return wrong
+
+
+def _used_share(settings: Settings) -> float:
+    return budget.used_share(settings.database, settings)
+
+
+def _view(settings: Settings, row: WorklistRow) -> None:
+    with opened(settings.database) as database:
+        retention.note_view(database, row.study_key, row.state, row.version)
 
 
 def _jump(box: Box, clock: _Clock, nanoseconds: int, possible: bool) -> list[str]:
@@ -121,10 +177,10 @@ def _set_by_hand(box: Box, clock: _Clock, number: int) -> list[str]:
     return [] if is_set else [f"the command set the clock {clock.shift_s()} s off (round {number})"]
 
 
-def _send(box: Box) -> int:
+def _send(box: Box, image: Dataset | None = None) -> int:
     """Send a study of its own, and return the number of its image."""
     before = _newest(box)
-    path = save(dx(), box.settings.data_dir.parent / "image.dcm")
+    path = save(image or dx(), box.settings.data_dir.parent / "image.dcm")
     assert storescu(box.receiver_port, [path]) == 0
     return eventually(lambda: newest if (newest := _newest(box)) > before else 0)
 

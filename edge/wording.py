@@ -1,7 +1,7 @@
-"""What the page says about a study: one shape, one colour and one sentence for each case.
+"""What the box says about a study, on the page and on paper: one shape, one colour, one sentence for each case.
 
-The sentence is chosen here and nowhere else, so that the worklist and the result page
-can never disagree. Rejected: wording in the templates, where no test would reach it.
+The sentence is chosen here and nowhere else, so that the worklist, the result page and the
+printed report can never disagree. Rejected: wording in the templates, where no test would reach it.
 """
 
 from __future__ import annotations
@@ -141,6 +141,7 @@ DISK: Mapping[str, str] = MappingProxyType(
         ),
     }
 )
+KILOBYTES, MEGABYTES = N_("%(size)s kB"), N_("%(size)s MB")
 REBUILT = N_(
     "The list of studies was damaged, and was made anew from the stored images. All of them are read again. "
     "Ages that were entered here have to be entered again."
