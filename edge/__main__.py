@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_audit(commands)
     _add_clock(commands)
     _add_backup(commands)
+    _add_receipt(commands)
     return parser
 
 
@@ -170,6 +171,9 @@ def _add_clock(commands: _Commands) -> None:
     by_hand.set_defaults(run=_late("health.clock_command:set_by_hand", "time"))
     modality = verbs.add_parser("from-modality", help="print the X-ray unit's time and how to take it over")
     modality.set_defaults(run=_late("health.clock_command:print_modality_time"))
+    lan = verbs.add_parser("from-lan", help="print a time server's time and how to take it over")
+    lan.add_argument("host", metavar="HOST", help="name or address of a time server (SNTP)")
+    lan.set_defaults(run=_clock_from_lan)
 
 
 def _add_backup(commands: _Commands) -> None:
@@ -184,6 +188,19 @@ def _add_backup(commands: _Commands) -> None:
         command.add_argument(
             "--passphrase-file", type=_path, metavar="FILE", help="read the passphrase from a file instead of asking"
         )
+
+
+def _add_receipt(commands: _Commands) -> None:
+    command = commands.add_parser("receipt", help="the signed receipt on a printed report")
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+    verify = verbs.add_parser("verify", help="say whether a receipt is genuine; needs no network and no box")
+    source = verify.add_mutually_exclusive_group(required=True)
+    source.add_argument("text", nargs="?", metavar="TEXT", help="what a scanner or a phone reads from the QR code")
+    source.add_argument("--file", type=_path, metavar="FILE", help="a text file, or a picture of the QR code")
+    verify.add_argument("--key", type=_path, metavar="FILE", help="public key of the box; without it that of this box")
+    verify.add_argument("--result", type=_path, metavar="FILE", help="JSON of the result that it should belong to")
+    verify.set_defaults(run=_verify_receipt)
+    verbs.add_parser("key", help="print the public key of this box").set_defaults(run=_receipt_key)
 
 
 def _serve(given: argparse.Namespace, settings: config.Settings) -> int:
@@ -234,6 +251,12 @@ def _doctor(given: argparse.Namespace, settings: config.Settings) -> int:
     return doctor(settings, _check_models)
 
 
+def _clock_from_lan(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.health.clock_command import print_lan_time
+
+    return print_lan_time(given.host)
+
+
 def _restore(given: argparse.Namespace, settings: config.Settings) -> int:
     from edge.health.backup_command import put_back
     from edge.pipeline.supervisor import locked
@@ -246,6 +269,19 @@ def _restore(given: argparse.Namespace, settings: config.Settings) -> int:
             if is_new:
                 shutil.rmtree(settings.data_dir)
             raise
+
+
+def _verify_receipt(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.pipeline import receipts
+
+    text = receipts.text_of(given.file) if given.file else given.text
+    return receipts.verify(settings, text, given.key, given.result)
+
+
+def _receipt_key(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.pipeline.receipts import print_key
+
+    return print_key(settings)
 
 
 def _check_models() -> Mapping[str, ModelError | None]:
