@@ -63,7 +63,7 @@ _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _late(target: str, *names: str) -> partial[int]:
-    """A command that is a function ``room.module:name``, given the settings and these arguments in turn."""
+    """A function ``room.module:name`` that is given the settings and these arguments in turn."""
     return partial(_run, f"edge.{target}", names)
 
 
@@ -113,9 +113,8 @@ def _add_certificate(commands: _Commands) -> None:
     issue.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder to write them to")
     issue.add_argument("--server", action="store_true", help="the device also accepts connections, as a PACS does")
     issue.set_defaults(run=_late("health.certificate_command:issue", "name", "out", "server"))
-    verbs.add_parser("list", help="every certificate and when it ends").set_defaults(
-        run=_late("health.certificate_command:print_all")
-    )
+    every = verbs.add_parser("list", help="every certificate and when it ends")
+    every.set_defaults(run=_late("health.certificate_command:print_all"))
     revoke = verbs.add_parser("revoke", help="refuse a certificate from now on")
     revoke.add_argument("name", metavar="NAME")
     revoke.set_defaults(run=_late("health.certificate_command:revoke", "name"))
@@ -124,9 +123,8 @@ def _add_certificate(commands: _Commands) -> None:
 def _add_store(commands: _Commands) -> None:
     command = commands.add_parser("store", help="what the box has stored")
     verbs = command.add_subparsers(required=True, metavar="VERB")
-    verbs.add_parser("check", help="compare the database with the stored images").set_defaults(
-        run=_late("health.store_command:print_difference")
-    )
+    check = verbs.add_parser("check", help="compare the database with the stored images")
+    check.set_defaults(run=_late("health.store_command:print_difference"))
     rebuild = verbs.add_parser("rebuild", help="make the database anew from the stored images")
     rebuild.set_defaults(run=_rebuild_store)
 
@@ -134,15 +132,13 @@ def _add_store(commands: _Commands) -> None:
 def _add_quarantine(commands: _Commands) -> None:
     command = commands.add_parser("quarantine", help="files that were set aside because they could not be read")
     verbs = command.add_subparsers(required=True, metavar="VERB")
-    verbs.add_parser("list", help="print each with its reason").set_defaults(
-        run=_late("health.store_command:print_quarantine")
-    )
+    every = verbs.add_parser("list", help="print each with its reason")
+    every.set_defaults(run=_late("health.store_command:print_quarantine"))
     export = verbs.add_parser("export", help="copy the files, with a list of the reasons, into a folder")
     export.add_argument("folder", type=_path, metavar="DIR")
     export.set_defaults(run=_late("health.store_command:export_quarantine", "folder"))
-    verbs.add_parser("retry", help="have all of them read again").set_defaults(
-        run=_late("health.store_command:retry_quarantine")
-    )
+    retry = verbs.add_parser("retry", help="have all of them read again")
+    retry.set_defaults(run=_late("health.store_command:retry_quarantine"))
 
 
 def _add_doctor(commands: _Commands) -> None:
@@ -163,9 +159,8 @@ def _add_audit(commands: _Commands) -> None:
 def _add_clock(commands: _Commands) -> None:
     command = commands.add_parser("clock", help="whether the time can be right, and setting it")
     verbs = command.add_subparsers(required=True, metavar="VERB")
-    verbs.add_parser("status", help="print the time and whether it can be right").set_defaults(
-        run=_late("health.clock_command:print_status")
-    )
+    status = verbs.add_parser("status", help="print the time and whether it can be right")
+    status.set_defaults(run=_late("health.clock_command:print_status"))
     by_hand = verbs.add_parser("set", help="set or confirm the time of this machine; to set needs an administrator")
     by_hand.add_argument("time", metavar="TIME", help='local time, such as "2026-11-24 17:00"')
     by_hand.set_defaults(run=_late("health.clock_command:set_by_hand", "time"))
