@@ -51,8 +51,6 @@ def make(case: Case) -> Dataset:
     equipment.place_in_body(captured, _UPRIGHT if content.knows_sides else None, content.is_chest)
     _compress(captured, Image.fromarray(pixels))
     _describe(captured, cleaned)
-    at = equipment.local_time(case, cleaned)
-    captured.DateOfSecondaryCapture, captured.TimeOfSecondaryCapture = at.strftime("%Y%m%d"), at.strftime("%H%M%S")
     return equipment.dated(captured, case, cleaned)
 
 
@@ -74,7 +72,5 @@ def _describe(captured: Dataset, cleaned: Dataset) -> None:
     captured.ImageComments = equipment.NOTICE
     source = Dataset()
     source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = cleaned.SOPClassUID, cleaned.SOPInstanceUID
-    source.PurposeOfReferenceCodeSequence = [
-        CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)
-    ]
+    source.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)]
     captured.SourceImageSequence = [source]

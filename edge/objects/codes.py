@@ -27,6 +27,7 @@ def schemes() -> list[CodingSchemeIdentificationItem]:
 
 
 LUNG, HEART = codes.SCT.Lung, codes.SCT.Heart
+RADIOGRAPH = Code("363680008", "SCT", "Radiographic imaging procedure")
 CHEST_RADIOGRAPH = Code("399208008", "SCT", "Plain chest X-ray")
 SIDES: Mapping[str, Code] = MappingProxyType({"right": codes.SCT.Right, "left": codes.SCT.Left})
 THIRDS: Mapping[str, Code] = MappingProxyType(

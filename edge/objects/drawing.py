@@ -7,7 +7,7 @@ of OpenCV, which have no accents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from edge import wording
-from edge.language import Language, speaking
+from edge.language import speaking
+from edge.objects import words
 from edge.objects.content import Content
 from edge.objects.geometry import Line
 from edge.types import N_
@@ -112,43 +113,23 @@ class _Pen:
 
 
 def _above(case: Case) -> list[_Text]:
-    language = speaking(case.language)
-    return [(f"{language.text(wording.RESEARCH)}. {language.text(wording.UNVERIFIED)}.", _NOTICE, 1.0)]
+    return [(words.notice(speaking(case.language)), _NOTICE, 1.0)]
 
 
 def _below(case: Case) -> list[_Text]:
     language, content = speaking(case.language), Content(case.report)
     verdict = content.verdict
     texts: list[_Text] = [(language.text(verdict.text), _VERDICTS.get(verdict.kind.value, _QUIET), 1.6)]
-    texts += [(line, _TEXT, 1.0) for line in _measured(content, language)]
+    texts += [(line, _TEXT, 1.0) for line in words.measured(content, language)]
     texts += [
-        (f"{number}  {_in_words(finding, language)}", _COLOURS.get(finding["code"], _TEXT), 1.0)
+        (f"{number}  {words.finding(finding, language)}", _COLOURS.get(finding["code"], _TEXT), 1.0)
         for number, finding in enumerate(content.findings[:_MOST_FINDINGS], 1)
     ]
     texts += [("• " + language.say(remark), _NOTICE, 1.0) for remark in content.pressing]
     texts += [(language.text(wording.LIMITS[2]), _QUIET, 0.85)] if verdict.kind is wording.Kind.NORMAL else []
     texts += [(language.text(wording.LIMITS[-1]), _QUIET, 0.85)]
     made = f"{language.moment(case.report['completed_at'])} · Chest Edge {case.report['software_version']}"
-    return [*texts, (f"{made} · {language.text(N_('Version'))} {case.version}", _QUIET, 0.85)]
-
-
-def _measured(content: Content, language: Language) -> Iterable[str]:
-    if content.severity and content.severity["grade"] in wording.GRADES:
-        grading = wording.GRADES[content.severity["grade"]]
-        yield f"{language.text(N_('Severity'))}: {language.text(grading.name)}. {language.text(grading.meaning)}"
-    if content.detection:
-        names = (("right_lung", N_("Right lung")), ("left_lung", N_("Left lung")))
-        shares = (f"{language.text(name)} {language.share(content.detection['percent'][lung])}" for lung, name in names)
-        yield f"{language.text(N_('Opacities'))}: {', '.join(shares)}"
-    if content.cardiothoracic:
-        ratio = language.decimal(content.cardiothoracic["ratio"], "0.00")
-        yield f"{language.text(N_('Cardiothoracic ratio'))}: {ratio}"
-
-
-def _in_words(finding: Any, language: Language) -> str:
-    name = language.text(wording.FINDINGS.get(finding["code"], finding["code"]))
-    share = language.text(N_("%(share)s of this lung"), share=language.share(finding["lung_percent"]))
-    return f"{name}, {language.text(wording.place(finding))}, {share}"
+    return [*texts, (f"{made} · {language.text(words.VERSION)} {case.version}", _QUIET, 0.85)]
 
 
 def _band(texts: Sequence[_Text], width_px: int, size_px: int) -> Image.Image:

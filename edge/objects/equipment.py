@@ -38,9 +38,10 @@ _SERIES: Mapping[Kind, tuple[int, str]] = MappingProxyType(
     }
 )
 _NOW_AT = (  # highdicom writes the time of the making there
-    "InstanceCreation",
-    "Content",
-    "PresentationCreation",
+    ("InstanceCreationDate", "InstanceCreationTime"),
+    ("ContentDate", "ContentTime"),
+    ("PresentationCreationDate", "PresentationCreationTime"),
+    ("DateOfSecondaryCapture", "TimeOfSecondaryCapture"),
 )
 
 
@@ -106,11 +107,9 @@ def dated(dataset: Dataset, case: Case, cleaned: Dataset) -> Dataset:
     """The object with the time of its result in the place of that of its making, and its qualification."""
     at = local_time(case, cleaned)
     day, moment = at.strftime("%Y%m%d"), at.strftime("%H%M%S")
-    for name in _NOW_AT:
-        if f"{name}Date" in dataset:
-            setattr(dataset, f"{name}Date", day)
-            setattr(dataset, f"{name}Time", moment)
-    dataset.SeriesDate, dataset.SeriesTime = day, moment
+    for dates, times in (*(pair for pair in _NOW_AT if pair[0] in dataset), ("SeriesDate", "SeriesTime")):
+        setattr(dataset, dates, day)
+        setattr(dataset, times, moment)
     if zone := cleaned.get("TimezoneOffsetFromUTC"):
         dataset.TimezoneOffsetFromUTC = zone
     return dataset

@@ -36,7 +36,8 @@ class Frame:
     @classmethod
     def of(cls, segmentation: Mapping[str, Any]) -> Frame:
         """The frame of a result's ``segmentation``."""
-        return cls(*segmentation["image_size_px"], segmentation["turned_deg"])
+        height, width = segmentation["image_size_px"]
+        return cls(height, width, segmentation["turned_deg"])
 
     @property
     def stored_shape(self) -> tuple[int, int]:

@@ -132,12 +132,12 @@ def _long(value: str) -> str:
 
 
 def _shortened(value: str) -> str:
-    return value.split("\\")[0][:_LONG].strip()
+    return value.split("\\", maxsplit=1)[0][:_LONG].strip()
 
 
 def _name(value: str) -> str:
     """A person name of at most three groups, five components and 64 characters each (VR PN)."""
-    groups = value.split("\\")[0].split("=")[:_NAME_GROUPS]
+    groups = value.split("\\", maxsplit=1)[0].split("=")[:_NAME_GROUPS]
     return "=".join(_name_group(group) for group in groups).rstrip("=")
 
 

@@ -23,9 +23,8 @@ from highdicom.pr import (
 )
 from pydicom.dataset import Dataset
 
-from edge import wording
 from edge.language import Language, speaking
-from edge.objects import equipment, greys, header
+from edge.objects import equipment, greys, header, words
 from edge.objects.content import Content
 from edge.objects.geometry import Frame, Points, closed
 from edge.types import Kind
@@ -87,8 +86,8 @@ def _annotations(
             yield GraphicAnnotation([cleaned], layers[organ], graphic_objects=objects)
     for number, finding in enumerate(content.findings, 1):
         yield _marked(number, finding, frame, cleaned, layers[finding["code"]])
-    words = TextObject(_words(content, language), "DISPLAY", bounding_box=_WORDS_PLACE, text_justification="LEFT")
-    yield GraphicAnnotation([cleaned], layers["words"], text_objects=[words])
+    text = TextObject(_words(content, language), "DISPLAY", bounding_box=_WORDS_PLACE, text_justification="LEFT")
+    yield GraphicAnnotation([cleaned], layers["words"], text_objects=[text])
 
 
 def _marked(
@@ -97,7 +96,7 @@ def _marked(
     row0, column0, row1, column1 = finding["box_px"]
     corners = ((row0, column0), (row0, column1), (row1, column1), (row1, column0))
     box = frame.stored(corners, offset=0)
-    place = tuple(float(value) for value in box[0])
+    place = (float(box[0, 0]), float(box[0, 1]))
     return GraphicAnnotation(
         [cleaned],
         layer,
@@ -111,8 +110,7 @@ def _line(points: Points) -> GraphicObject:
 
 
 def _words(content: Content, language: Language) -> str:
-    notice = f"{language.text(wording.RESEARCH)}. {language.text(wording.UNVERIFIED)}."
-    return f"{notice}\r\n{language.text(content.verdict.text)}"
+    return f"{words.notice(language)}\r\n{language.text(content.verdict.text)}"
 
 
 def _presentation_lut(case: Case) -> PresentationLUTTransformation:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from highdicom.color import CIELabColor
 from highdicom.content import AlgorithmIdentificationSequence
-from highdicom.seg import SegmentDescription, Segmentation
+from highdicom.seg import Segmentation, SegmentDescription
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dicom
@@ -79,7 +79,7 @@ def _described(number: int, name: str, content: Content) -> SegmentDescription:
         display_color=CIELabColor.from_rgb(*_COLOURS[name]),
     )
     if is_lung:
-        side = CodedConcept.from_code(codes.SIDES[name.split("_")[0]])
+        side = CodedConcept.from_code(codes.SIDES[name.split("_", maxsplit=1)[0]])
         described.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [side]
     return described
 

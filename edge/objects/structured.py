@@ -13,6 +13,7 @@ from highdicom.sr import (
     AlgorithmIdentification,
     ComprehensiveSR,
     ContainerContentItem,
+    ContentSequence,
     CoordinatesForMeasurement,
     DeviceObserverIdentifyingAttributes,
     FindingSite,
@@ -35,7 +36,7 @@ from pydicom.sr.coding import Code
 
 from edge import wording
 from edge.language import speaking
-from edge.objects import codes, equipment, header
+from edge.objects import codes, equipment, header, words
 from edge.objects.content import Content
 from edge.objects.geometry import Frame, Line, closed
 from edge.types import Kind
@@ -52,11 +53,12 @@ def make(case: Case) -> Dataset:
     cleaned = header.clean(case.source)
     report = MeasurementReport(
         observation_context=_observer(case),
-        procedure_reported=codes.CHEST_RADIOGRAPH,
+        procedure_reported=codes.CHEST_RADIOGRAPH if Content(case.report).is_chest else codes.RADIOGRAPH,
         imaging_measurements=list(_Groups(case, cleaned).all()),
         title=dicom.cid7021.ImagingMeasurementReport,
     )
-    report[0].ContentSequence.append(_evaluations(case))
+    *before, measurements = report[0].ContentSequence
+    report[0].ContentSequence = ContentSequence([*before, *_summary(case), measurements, _evaluations(case)])
     document = ComprehensiveSR(
         evidence=[cleaned],
         content=report,
@@ -76,21 +78,29 @@ def _observer(case: Case) -> ObservationContext:
         serial_number=case.box_id,
     )
     return ObservationContext(
-        observer_device_context=ObserverContext(
-            observer_type=dicom.DCM.Device, observer_identifying_attributes=device
-        )
+        observer_device_context=ObserverContext(observer_type=dicom.DCM.Device, observer_identifying_attributes=device)
     )
 
 
-def _evaluations(case: Case) -> ContainerContentItem:
-    """What is said of the image as a whole: decision, verdict, remarks, and which models took part."""
+def _summary(case: Case) -> list[TextContentItem]:
+    """What a person has to read, before all numbers; the template may be extended so."""
     content, english = Content(case.report), speaking("en")
-    items = [_text(dicom.DCM.Comment, equipment.NOTICE), _text(dicom.DCM.Summary, content.verdict.text)]
-    items += [_text(dicom.DCM.Comment, wording.LIMITS[-1])]
-    items += [_text(dicom.DCM.ImageQuality, f"{english.say(r)} ({r['code']})") for r in content.remarks]
+    lines = [content.verdict.text, *words.measured(content, english)]
+    lines += [f"Finding {number}: {words.finding(found, english)}" for number, found in enumerate(content.findings, 1)]
+    return [
+        _text(dicom.DCM.Comment, words.notice(english)),
+        *(_text(dicom.DCM.Summary, line.rstrip(".") + ".") for line in lines),
+        _text(dicom.DCM.Comment, wording.LIMITS[-1]),
+    ]
+
+
+def _evaluations(case: Case) -> ContainerContentItem:
+    """What was noticed about the image, and which models took part."""
+    content, english = Content(case.report), speaking("en")
+    items = [_text(dicom.DCM.ImageQuality, f"{english.say(r)} ({r['code']})") for r in content.remarks]
     items += [_text(dicom.DCM.AlgorithmName, _model(name, model)) for name, model in content.models.items()]
     container = ContainerContentItem(name=_EVALUATIONS, relationship_type="CONTAINS")
-    container.ContentSequence = items
+    container.ContentSequence = ContentSequence(items)
     return container
 
 
