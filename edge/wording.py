@@ -149,6 +149,7 @@ REBUILT = N_(
     "The list of studies was damaged, and was made anew from the stored images. All of them are read again. "
     "Ages that were entered here have to be entered again."
 )
+NO_ROOM = N_("Waits for room on the disk for an image. It is read as soon as there is enough.")
 WAYS: Mapping[str, str] = MappingProxyType(
     {
         "": N_("Sender unknown"),
