@@ -38,7 +38,6 @@ _COLOURS: Mapping[str, Colour] = MappingProxyType(
     }
 )
 _DASHES_MM: Mapping[str, float] = MappingProxyType({"ground_glass_opacity": 1.2})
-_LIMITS = N_("Research use, not a medical device. AI result, not verified.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def _written(case: Case, size: str, receipt_text: str, picture_mm: float) -> Pap
         State(case.report["state"]), classification.get("decision"), classification.get("probabilities")
     )
     foot = Foot(
-        limits=tongue.text(_LIMITS),
+        limits=f"{tongue.text(wording.RESEARCH)}. {tongue.text(wording.UNVERIFIED)}.",
         origin=f"{case.study_key} · {tongue.text(N_('Version'))} {case.version}",
         page=tongue.text(N_("Page %(page)s of %(count)s")),
     )
@@ -121,8 +120,8 @@ def _head(sheet: _Sheet) -> None:
     bottom = paper.get_y()
     paper.set_y(top)
     with paper.column(MARGIN_MM + sheet.width * 0.62, sheet.width * 0.38):
-        paper.paragraph(tongue.text(N_("AI result, not verified")), 11, bold=True)
-        paper.paragraph(tongue.text(N_("Research use, not a medical device")), 8, bold=True)
+        paper.paragraph(tongue.text(wording.UNVERIFIED), 11, bold=True)
+        paper.paragraph(tongue.text(wording.RESEARCH), 8, bold=True)
     paper.set_y(max(bottom, paper.get_y()) + 1)
 
 
@@ -386,11 +385,9 @@ def _findings(sheet: _Sheet) -> None:
 
 def _told(tongue: Language, finding: Mapping[str, Any]) -> list[tuple[str, bool]]:
     name = tongue.text(wording.FINDINGS.get(finding["code"], finding["code"]))
-    lung = N_("Right lung") if finding["laterality"] == "right" else N_("Left lung")
-    place = lung if finding["lung_percent"] > wording.WHOLE_LUNG_PERCENT else wording.ZONES.get(finding["zone"], lung)
     share = tongue.text(N_("%(share)s of this lung"), share=tongue.share(finding["lung_percent"]))
     sure = tongue.text(N_("confidence %(confidence)s"), confidence=tongue.percent(finding["confidence"]))
-    return [(name, True), (f" · {tongue.text(place)} · {share} · {sure}", False)]
+    return [(name, True), (f" · {tongue.text(wording.place(finding))} · {share} · {sure}", False)]
 
 
 def _quality(sheet: _Sheet) -> None:

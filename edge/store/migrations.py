@@ -218,3 +218,9 @@ def _content(database: Database) -> None:
 def _ways(database: Database) -> None:
     # By which way a delivery came that has no sender with a name; empty by the network, and for those before.
     database.execute("ALTER TABLE associations ADD COLUMN way TEXT NOT NULL DEFAULT ''")
+
+
+@MIGRATIONS(name="0014_room")
+def _room(database: Database) -> None:
+    # How much room the pixels of a received object need that found too little; 0 for all others.
+    database.execute("ALTER TABLE instances ADD COLUMN needed_bytes INTEGER NOT NULL DEFAULT 0")

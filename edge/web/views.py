@@ -268,7 +268,8 @@ def _json(found: studies.StudyView) -> Response:
 
 
 def _stamp(found: studies.StudyView) -> str:
-    return f"{found.state.value} {found.version} {found.instance_count} {len(found.pulled)}"
+    waits = " waits" if found.waits_for_room else ""
+    return f"{found.state.value} {found.version} {found.instance_count} {len(found.pulled)}{waits}"
 
 
 def _standing(found: studies.StudyView) -> str:
