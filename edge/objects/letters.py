@@ -89,7 +89,9 @@ def _characters(path: Path) -> frozenset[int]:
 def _turned(text: str) -> str:
     """The letters in their order from left to right, brackets facing as they are read (Unicode annex 9, rule L4)."""
     placed = BidiParagraph(text=text).get_reordered_characters()
-    return "".join(_MIRRORED.get(at.character, at.character) if at.embedding_level % 2 else at.character for at in placed)
+    return "".join(
+        _MIRRORED.get(at.character, at.character) if at.embedding_level % 2 else at.character for at in placed
+    )
 
 
 def _joined(text: str) -> str:

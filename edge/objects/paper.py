@@ -17,6 +17,7 @@ import numpy.typing as npt
 import segno
 from fpdf import FPDF
 from fpdf.enums import Align, XPos, YPos
+from fpdf.fonts import TTFFont
 from PIL import Image
 
 from edge.objects import letters
@@ -72,6 +73,12 @@ class Paper(FPDF):
         """Set the letters for what comes."""
         self.set_font(_FAMILY, "B" if bold else "", points)
         self.set_text_color(*colour)
+
+    def close(self) -> None:
+        """Close the files of the fonts."""
+        for font in self.fonts.values():
+            if isinstance(font, TTFFont):
+                font.ttfont.close()
 
     def header(self) -> None:
         """The head of a further page; the library calls this."""
