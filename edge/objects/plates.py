@@ -32,7 +32,7 @@ _DASHES_MM: Mapping[str, float] = MappingProxyType({"ground_glass_opacity": 1.2}
 def pictures(sheet: Sheet) -> None:
     """The image, and beside it the image with all that the box marked on it."""
     paper, tongue, view = sheet.paper, sheet.tongue, sheet.case.view
-    if not view.size:
+    if min(view.shape) < 2:  # where there is none
         paper.paragraph(tongue.text(N_("No image to show.")), 9)
         return
     rows, columns = view.shape

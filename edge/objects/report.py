@@ -11,49 +11,46 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge import wording
+from edge.config import PAPERS
 from edge.dicom.attributes import header_of
 from edge.dicom.image import PatientInfo
 from edge.language import speaking
 from edge.objects import letters
-from edge.objects.case import Case
 from edge.objects.figures import findings, numbers
 from edge.objects.paper import BLACK, GREY, MARGIN_MM, PALE, Foot, Paper
 from edge.objects.plates import pictures
 from edge.objects.sheet import Sheet, note
 from edge.types import N_, State
 
-PAPERS = ("a4", "letter")
+if TYPE_CHECKING:
+    from edge.objects.case import Case
+
 _PICTURE_MM = (110.0, 100.0, 90.0, 80.0, 70.0, 60.0, 52.0)  # heights that are tried until all stands on one page
 _SEVERAL_PAGES_MM = 80.0
 
 
-def pdf(case: Case, paper: str, receipt_text: str) -> bytes:
+def pdf(case: Case) -> bytes:
     """The report as a PDF, the same bytes for the same case in the same time zone.
-
-    Parameters
-    ----------
-    paper : one of ``PAPERS``.
-    receipt_text : goes into the QR code (``edge.objects.receipt``).
 
     Raises
     ------
     ValueError
-        For another size of paper.
+        For another size of paper, or without a receipt.
     """
-    if paper not in PAPERS:
-        raise ValueError(f"expected a size of paper among {PAPERS}, got {paper!r}")
+    if case.paper not in PAPERS or not case.receipt:
+        raise ValueError(f"expected a receipt and a size of paper among {PAPERS}, got {case.paper!r}")
     for picture_mm in _PICTURE_MM:
-        with closing(_written(case, paper, receipt_text, picture_mm)) as written:
+        with closing(_written(case, picture_mm)) as written:
             if written.page_no() == 1:
                 return bytes(written.output())
-    with closing(_written(case, paper, receipt_text, _SEVERAL_PAGES_MM)) as written:
+    with closing(_written(case, _SEVERAL_PAGES_MM)) as written:
         return bytes(written.output())
 
 
-def _written(case: Case, size: str, receipt_text: str, picture_mm: float) -> Paper:
+def _written(case: Case, picture_mm: float) -> Paper:
     tongue = speaking(case.language)
     classification = case.report.get("classification") or {}
     verdict = wording.verdict(
@@ -64,9 +61,9 @@ def _written(case: Case, size: str, receipt_text: str, picture_mm: float) -> Pap
         origin=f"{case.study_key} · {tongue.text(N_('Version'))} {case.version}",
         page=tongue.text(N_("Page %(page)s of %(count)s")),
     )
-    paper = Paper(size, tongue.code, datetime.fromisoformat(case.report["completed_at"]), foot)
+    paper = Paper(case.paper, tongue.code, datetime.fromisoformat(case.report["completed_at"]), foot)
     paper.set_title(tongue.text(N_("Chest radiograph: report of a program")))
-    sheet = Sheet(paper, case, tongue, verdict, receipt_text, picture_mm)
+    sheet = Sheet(paper, case, tongue, verdict, picture_mm)
     for part in _PARTS:
         part(sheet)
     return paper
@@ -167,7 +164,7 @@ def _signature(sheet: Sheet) -> None:
     if paper.will_page_break(height):
         paper.add_page()
     top = paper.h - paper.b_margin - height + 1
-    paper.qr(sheet.receipt, MARGIN_MM + sheet.width - 34, top, 34)
+    paper.qr(sheet.case.receipt, MARGIN_MM + sheet.width - 34, top, 34)
     paper.set_y(top + 1)
     with paper.column(MARGIN_MM, sheet.width - 38):
         paper.type(8, bold=True)

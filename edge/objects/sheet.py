@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge import wording
 from edge.language import Language
 from edge.objects import letters
-from edge.objects.case import Case
 from edge.objects.paper import MARGIN_MM, Paper
+
+if TYPE_CHECKING:
+    from edge.objects.case import Case
 
 _CLAIMS = (wording.Kind.NORMAL, wording.Kind.ABNORMAL)
 
@@ -21,7 +23,6 @@ class Sheet:
 
     Attributes
     ----------
-    receipt : goes into the QR code.
     picture_mm : greatest height of the pictures.
     """
 
@@ -29,7 +30,6 @@ class Sheet:
     case: Case
     tongue: Language
     verdict: wording.Verdict
-    receipt: str
     picture_mm: float
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,9 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.objects import letters, receipt
-from edge.objects.case import Case
+from edge.objects.case import Case, kinds, make
 from edge.objects.report import pdf
-from tests.support.cases import refused, reports
+from edge.types import Kind
+from tests.support.cases import faults, refused, reports
 from tests.support.inputs import dx
 from tests.support.paper import pages_of, picture_of, text_of
 from tests.support.results import GROUND_GLASS, complete_result
@@ -51,7 +53,8 @@ def _case(report: dict[str, Any] | None = None, language: str = "en", **header: 
 
 
 def _printed(case: Case, paper: str = "a4") -> bytes:
-    return pdf(case, paper, receipt.issue(KEY, case.box_id, case.study_key, case.version, case.report))
+    text = receipt.issue(KEY, case.box_id, case.study_key, case.version, case.report)
+    return pdf(replace(case, paper=paper, receipt=text))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +85,17 @@ def test_the_paper_is_what_was_asked_for(paper: str, points: tuple[int, int]) ->
     height, width = picture_of(_printed(_case(), paper), dpi=72).shape[:2]
 
     assert (abs(width - points[0]) <= 1, abs(height - points[1]) <= 1) == (True, True)
+
+
+def test_an_archive_gets_the_same_paper(usual: bytes, tmp_path: Path) -> None:
+    case = _case()
+    case = replace(case, receipt=receipt.issue(KEY, case.box_id, case.study_key, case.version, case.report))
+
+    made = make(case, Kind.PDF)
+
+    assert faults(made, tmp_path) == []
+    assert made.EncapsulatedDocument[: made.EncapsulatedDocumentLength] == usual
+    assert Kind.PDF not in kinds(_case())  # nothing leaves without a receipt
 
 
 def test_another_paper_is_refused() -> None:
@@ -193,7 +207,7 @@ def test_the_same_glyphs_are_on_the_paper_as_in_the_text() -> None:
 
 def test_a_header_that_is_empty_or_broken_prints() -> None:
     case = _case(PatientName="", PatientID="", PatientBirthDate="")
-    text = text_of(_printed(replace(case, view=np.zeros((0, 0), np.uint8))))
+    text = text_of(_printed(replace(case, view=np.zeros((1, 1), np.uint8))))
 
     assert "No name" in text
     assert "No image to show." in text
