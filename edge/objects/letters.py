@@ -17,8 +17,9 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from fontTools.ttLib import TTFont
+from fpdf import FPDF
 from fpdf.bidi import BidiParagraph
+from fpdf.fonts import TTFFont
 
 UNPRINTABLE = "[?]"
 FOLDER = Path(__file__).parent / "fonts"
@@ -82,8 +83,15 @@ def _is_in(letter: str) -> bool:
 
 @lru_cache(maxsize=len(FONTS) + 1)
 def _characters(path: Path) -> frozenset[int]:
-    with TTFont(path, lazy=True) as font:
-        return frozenset(font.getBestCmap())
+    sheet = FPDF()
+    sheet.add_font("asked", "", path)
+    font = sheet.fonts["asked"]
+    if not isinstance(font, TTFFont):
+        raise TypeError(f"expected a TrueType font, got {type(font).__name__}")
+    try:
+        return frozenset(font.cmap)
+    finally:
+        font.ttfont.close()
 
 
 def _turned(text: str) -> str:
