@@ -136,15 +136,9 @@ def _shortened(value: str) -> str:
 
 
 def _name(value: str) -> str:
-    """A person name of at most three groups of five components (VR PN).
-
-    64 characters are the limit of a group, but many programs take it for that of the whole: groups
-    beyond it, which say the same in other letters, are left out.
-    """
-    groups = [_name_group(group) for group in value.split("\\", maxsplit=1)[0].split("=")[:_NAME_GROUPS]]
-    while len("=".join(groups)) > _LONG:
-        groups.pop()
-    return "=".join(groups).rstrip("=")
+    """A person name of at most three groups of five components and 64 characters (VR PN)."""
+    groups = value.split("\\", maxsplit=1)[0].split("=")[:_NAME_GROUPS]
+    return "=".join(_name_group(group) for group in groups).rstrip("=")
 
 
 def _name_group(group: str) -> str:

@@ -91,7 +91,7 @@ def test_nothing_is_made_of_an_absent_header() -> None:
         ("StudyID", "S" * 16, "S" * 16),
         ("StudyDescription", "D" * 80, "D" * 64),
         ("ReferringPhysicianName", "a^b^c^d^e^f", "a^b^c^d^e f"),
-        ("PatientName", "N" * 70 + "=X", "N" * 64),
+        ("PatientName", "N" * 70 + "=X", "N" * 64 + "=X"),
         ("PatientName", "王" * 64, "王" * 64),
         ("PatientID", "é" * 64, "é" * 64),
         ("AccessionNumber", "ø" * 16, "ø" * 16),
@@ -153,7 +153,7 @@ DAMAGE = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damage=DAMAGE, name=st.sampled_from(["adult", "refer", "no_result"]))
 def test_a_damaged_header_ends_in_a_reason_or_in_a_valid_object(
     damage: dict[str, bytes], name: str, tmp_path: Path
