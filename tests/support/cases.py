@@ -104,11 +104,14 @@ def faults(made: Dataset, folder: Path) -> list[str]:
 
 def _counts_bytes(fault: str, made: Dataset) -> bool:
     """Whether dciodvfy only takes bytes for characters, and a name for one of its groups (PS3.5 section 6.2)."""
-    found = re.match(r"Error - </(\w+)\(.*Length invalid for this VR = <\d+> - expected <= (\d+)$", fault)
-    if not found or found[1] not in made:
+    found = re.match(r"Error - <(/.*?)> - .*Length invalid for this VR = <\d+> - expected <= (\d+)$", fault)
+    if not found:
         return False
-    value, limit = made[found[1]].value, int(found[2])
-    groups = str(value).split("=") if made[found[1]].VR == "PN" else [str(value)]
+    *parents, last = re.findall(r"/(\w+)\([0-9a-f,]+\)\[(\d+)\]", found[1])
+    for keyword, number in parents:
+        made = made[keyword].value[int(number) - 1]
+    value, limit = made[last[0]].value, int(found[2])
+    groups = str(value).split("=") if made[last[0]].VR == "PN" else [str(value)]
     return isinstance(value, str | PersonName) and max(map(len, groups)) <= limit
 
 
