@@ -240,7 +240,7 @@ class StorageError(EdgeError):
         "no_room": N_("The box is full and takes no more images. Make room on its disk."),
         "database": N_("The database could not be read or written. Check its permissions and the disk."),
         "no_database": N_("There is no database. Start the box, which makes it from the stored images."),
-        "damaged": N_("The database is damaged. The box makes it anew at its next start."),
+        "damaged": N_("The database is damaged. The box makes it anew from the stored images."),
         "write_failed": N_("The disk could not be written."),
     }
 

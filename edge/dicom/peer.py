@@ -55,11 +55,13 @@ class Offer:
     Attributes
     ----------
     store : answers C-STORE requests that come on it.
+    has_other : another offer follows where the peer does not take this one, which then is no failure of its own.
     """
 
     contexts: list[PresentationContext]
     roles: Sequence[Any] = ()
     store: Callable[[evt.Event], int] | None = None
+    has_other: bool = False
 
 
 class Peer:
@@ -153,7 +155,8 @@ class Peer:
             with self._associated(offer, limits) as association:
                 yield association
         except PeerError as error:
-            self._note_end(error)
+            if error.code != "not_offered" or not offer.has_other:
+                self._note_end(error)
             raise
         self._note_end(None)
 
