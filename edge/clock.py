@@ -91,7 +91,7 @@ class Wait:
 
     def longer(self, least_s: float = 0.0) -> None:
         """Wait, and twice as long the next time; at least as long as the other side asked for."""
-        jitter = 0.75 + secrets.randbelow(501) / 1000
+        jitter = 0.5 + secrets.randbelow(501) / 1000
         self._over_at = monotonic() + max(least_s, self._next_s * jitter)
         self._next_s = min(2 * self._next_s, self._longest_s)
 

@@ -24,7 +24,7 @@ from edge import clock
 from edge.config import LOOPBACK, Settings
 from edge.errors import EdgeError, StorageError
 from edge.health import libraries
-from edge.store import budget, recovery
+from edge.store import budget, recovery, sent
 
 ModelCheck = Callable[[], Mapping[str, EdgeError | None]]
 
@@ -78,6 +78,7 @@ def examine(settings: Settings, models: ModelCheck) -> Iterator[Finding]:
     yield _port("page", "web.port", LOOPBACK, settings.web.port, running)
     yield _clock(settings)
     yield from _certificates(settings)
+    yield from _destinations(settings)
 
 
 def is_running(settings: Settings) -> bool:
@@ -258,3 +259,26 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
         soon = entry.ends_at < clock.utc() + _SOON
         advice = ". Replace it: afterwards connections with it are refused."
         yield Finding(not soon, text + advice * soon)
+
+
+def _destinations(settings: Settings) -> Iterator[Finding]:
+    try:
+        found = sent.standings(settings.database, settings) if settings.database.exists() else []
+    except StorageError:  # told by its own line
+        return
+    for one in found:
+        yield _destination(one)
+
+
+def _destination(one: sent.Standing) -> Finding:
+    text = f"Destination {one.name}: {one.arrived} objects arrived, {one.waiting} wait"
+    if one.oldest:
+        text += f" (the oldest since {one.oldest[:16].replace('T', ' ')} UTC)"
+    problems = []
+    if one.trouble:
+        problems.append(f"{one.trouble['text']} So it is since {(one.since or '')[:16].replace('T', ' ')} UTC.")
+    if one.dead:
+        problems.append(f"{one.dead} could not be sent: see chest-edge outbox list, then chest-edge outbox retry.")
+    if not one.is_known:
+        problems.append("The settings do not name it any more.")
+    return Finding(not problems, ". ".join([text, " ".join(problems)]) if problems else text)

@@ -1,6 +1,6 @@
 """What the page, the doctor and the command line tell of the outbox: what waits, what is dead, and why.
 
-Names of patients are not among it. Of a study only its key is, as everywhere.
+A patient's name goes to the page alone, which shows it in the worklist too.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Line:
 
     row_id: int
     study_key: str
+    patient_name: str
     version: int
     kind: str
     destination: str
@@ -80,7 +81,7 @@ def listed(source: Path | Database, limit: int) -> list[Line]:
     """Objects that are dead, then those that wait, the newest first."""
     with opened(source) as database:
         rows = database.execute(
-            f"""SELECT outbox.*, study_key, {WAITING} AS is_waiting
+            f"""SELECT outbox.*, study_key, patient_name, {WAITING} AS is_waiting
                 FROM outbox JOIN studies ON studies.id = study_id WHERE outbox.state = 'dead' OR {WAITING}
                 ORDER BY outbox.state != 'dead', outbox.id DESC LIMIT ?""",  # noqa: S608
             (limit,),
@@ -91,12 +92,18 @@ def listed(source: Path | Database, limit: int) -> list[Line]:
 def of_study(database: Database, study_key: str) -> list[Line]:
     """The objects of the newest result of a study."""
     rows = database.execute(
-        f"""SELECT outbox.*, study_key, {WAITING} AS is_waiting FROM outbox JOIN studies ON studies.id = study_id
+        f"""SELECT outbox.*, study_key, patient_name, {WAITING} AS is_waiting
+            FROM outbox JOIN studies ON studies.id = study_id
             WHERE study_key = ? AND outbox.version = studies.version AND outbox.state != 'superseded'
             ORDER BY outbox.id""",  # noqa: S608
         (study_key,),
     ).fetchall()
     return [_line(row) for row in rows]
+
+
+def is_there(database: Database, row_id: int) -> bool:
+    """Whether there is such a row."""
+    return database.execute("SELECT 1 FROM outbox WHERE id = ?", (row_id,)).fetchone() is not None
 
 
 def standings(source: Path | Database, settings: Settings) -> list[Standing]:
@@ -129,6 +136,7 @@ def _line(row: Any) -> Line:
     return Line(
         row_id=row["id"],
         study_key=row["study_key"],
+        patient_name=row["patient_name"],
         version=row["version"],
         kind=row["kind"],
         destination=row["destination"],
