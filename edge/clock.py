@@ -49,6 +49,15 @@ def is_trusted(data_dir: Path) -> bool:
     return known - _STEP <= now <= known + _LONGEST_OFF
 
 
+def may_have_been(moment: datetime, data_dir: Path) -> bool:
+    """Whether a time that was written down earlier can be right: from the release on, until now or the last known time.
+
+    A clock that was behind at that time, but after the release, is not found out.
+    """
+    latest = utc() if is_trusted(data_dir) else floor(data_dir)
+    return latest is not None and RELEASED <= moment <= latest + _STEP
+
+
 def floor(data_dir: Path) -> datetime | None:
     """The last time that the box knew, or None where it knows none that can be read."""
     try:

@@ -129,6 +129,12 @@ class SetupError(EdgeError):
         "certificate_unknown": N_("No certificate was issued to %(name)s."),
         "empty_passphrase": N_("The file %(path)s has no passphrase in its first line."),
         "passphrases_differ": N_("The two passphrases differ."),
+        "no_public_key": N_("The file %(path)s holds no public key of a box, as chest-edge receipt key prints it."),
+        "no_receipt_key": N_("This box has signed no receipt yet. Name the public key of the box that did with --key."),
+        "no_qr_code": N_(
+            "No QR code could be read in the picture %(path)s. Take it straight from above, in good light."
+        ),
+        "no_json": N_("The file %(path)s is not JSON."),
         "path_too_long": N_("The path %(path)s is too long for a socket (%(limit)s characters at most)."),
     }
     usage = texts
@@ -197,6 +203,7 @@ class ObjectError(EdgeError):
         "bad_image_uid": N_(
             "The image has no valid SOP Instance UID, so that no object can refer to it. Check the X-ray unit."
         ),
+        "other_size": N_("The header names another size than the image has, so that no mark can be laid over it."),
         "nothing_to_show": N_("The result has nothing that an object of this kind could show."),
     }
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import resource
 import sys
@@ -78,6 +79,7 @@ def _limit_time(seconds: float) -> None:
 
 def _answerer() -> Callable[[Path, Path | None, bool], dict[str, Any]]:
     # Imported under the limits, so that the start is the only time they are loaded.
+    import numpy as np
     from PIL import Image
     from pydicom import config
 
@@ -92,7 +94,10 @@ def _answerer() -> Callable[[Path, Path | None, bool], dict[str, Any]]:
         if pixels is None:
             return {"header": header_to_json(parse_header(path))}
         image, bands = parse(path)
-        _save(pixels, bands)
+        try:
+            _save(pixels, bands)
+        except _FullError:
+            return {"needed_bytes": np.float32().itemsize * math.prod(image.shape)}
         return {"header": header_to_json(image), "radiograph": radiograph_to_json(image)}
 
     def answer(path: Path, pixels: Path | None, is_directory: bool) -> dict[str, Any]:
@@ -101,8 +106,6 @@ def _answerer() -> Callable[[Path, Path | None, bool], dict[str, Any]]:
         except UnreadableError as error:
             header = error.header if isinstance(error, UnreadableImageError) else None
             return {"error": error.code, "values": error.values, "header": header_to_json(header) if header else None}
-        except _FullError:
-            return {"storage": "disk_full"}
         except Exception as error:  # a broken file found a way that the parser does not know
             code = next((code for kind, code in _CODES if isinstance(error, kind)), "undecodable")
             return {"error": code, "values": {}, "header": None}

@@ -27,10 +27,13 @@ from edge.config import DestinationSettings, PacsSettings, Settings, WorklistSet
 from edge.dicom.guard import TOO_LONG, GuardedSocket
 from edge.dicom.tls import client_context
 from edge.errors import PeerError
+from edge.store import peers
 from edge.store.journal import Action, note_alone, printable
 
 _CONNECT_S = 5.0
 _ANSWER_S = 30.0
+_ECHO_S = 5.0
+_VERIFICATION = UID("1.2.840.10008.1.1")
 _MAX_PDU_BYTES = 65536
 _OUT_OF_RESOURCES = 0xA700  # PS3.4 table B.2-1
 _ASSOCIATE_RJ = b"\x03"  # PS3.8 section 9.3.4
@@ -79,8 +82,10 @@ class Peer:
 
     def error(self, code: str, **values: object) -> PeerError:
         """What went wrong with this peer, in words that name it."""
-        name = f"{self._address.ae_title} ({self._address.host}:{self._address.port})"
-        return PeerError(code, peer=name, ae_title=self.own_ae_title, **values)
+        return PeerError(code, peer=self._name(), ae_title=self.own_ae_title, **values)
+
+    def _name(self) -> str:
+        return self._address.name if isinstance(self._address, DestinationSettings) else peers.name(self._address)
 
     def note(self, action: Action, **fields: str | int) -> None:
         """Note for the audit trail what was asked of this peer."""
@@ -121,9 +126,28 @@ class Peer:
             raise self.error("peer_failed", status=f"0x{status.Status:04X}")
         return bool(category == "Pending")
 
+    def echo(self) -> None:
+        """See whether the peer answers the box (C-ECHO, PS3.4 annex A), and leave no note of it anywhere.
+
+        Raises
+        ------
+        PeerError
+        SetupError, StorageError
+            As ``associated``.
+        """
+        offer, limits = Offer(contexts=[build_context(_VERIFICATION)]), Limits(size_bytes=1 << 20, seconds=_ECHO_S)
+        try:
+            with self._associated(offer, limits) as association:
+                self.is_pending(association.send_c_echo())
+        except PeerError as error:
+            if error.code != "not_offered":  # one that only offers other things has let the box in
+                raise
+
     @contextmanager
     def associated(self, offer: Offer, limits: Limits) -> Generator[Association, None, None]:
         """An association, released at the end, and aborted where its bytes or its time are used up.
+
+        How it ended is kept for the page and the doctor.
 
         Raises
         ------
@@ -132,6 +156,21 @@ class Peer:
         SetupError, StorageError
             Where there is no certificate for TLS.
         """
+        try:
+            with self._associated(offer, limits) as association:
+                yield association
+        except PeerError as error:
+            self._note_end(error)
+            raise
+        self._note_end(None)
+
+    def _note_end(self, error: PeerError | None) -> None:
+        # A destination has its own record, which tells of objects too (edge.store.sent).
+        if self._settings.database.exists() and not isinstance(self._address, DestinationSettings):
+            peers.note(self._settings.database, self._address, error)
+
+    @contextmanager
+    def _associated(self, offer: Offer, limits: Limits) -> Generator[Association, None, None]:
         guard = _Guard(limits.size_bytes)
         association = self._open(offer, guard)
         timer = threading.Timer(limits.seconds, guard.cut, [association])

@@ -37,6 +37,14 @@ _START_S = 60.0
 _FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "262144"}
 
 
+class NoRoomError(StorageError):
+    """The pixels of one image have no room on the disk; those of others may. ``needed_bytes`` would do."""
+
+    def __init__(self, needed_bytes: int) -> None:
+        super().__init__("disk_full")
+        self.needed_bytes = needed_bytes
+
+
 class Reader:
     """Turns files into images. Not to be shared between threads.
 
@@ -113,7 +121,7 @@ class Reader:
         UnreadableError
             With the reason; an ``UnreadableImageError`` where the header could be read.
             ``too_slow``, ``too_much_memory`` or ``reader_crashed`` where the file ended the child.
-        StorageError
+        NoRoomError
             Where the temporary folder has no room for the pixels; the file is not at fault.
         SetupError
             Where the parsing process does not start; neither is it here.
@@ -228,8 +236,8 @@ def _close_quietly(pipe: Any) -> None:
 
 
 def _image(reply: dict[str, Any], pixels: Path) -> ParsedImage:
-    if "storage" in reply:
-        raise StorageError(reply["storage"])
+    if "needed_bytes" in reply:
+        raise NoRoomError(reply["needed_bytes"])
     header = _header(reply)
     array: npt.NDArray[np.float32] = np.fromfile(pixels, np.float32)
     try:

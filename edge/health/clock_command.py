@@ -1,13 +1,17 @@
-"""``chest-edge clock``: what the clock says, and setting it by hand or by the X-ray unit.
+"""``chest-edge clock``: what the clock says, and setting it by hand, by the X-ray unit or by a time server of the LAN.
 
 The unit's time is proposed, never taken: its own clock may be the wrong one. Its difference is
-that between the time in an image's header and the time at which the box received the image.
-Rejected: a time service on the network; where there is one, the operating system asks it.
+that between the time in an image's header and the time at which the box received the image. The
+server (SNTP, RFC 4330) is asked where somebody asks for that; anyone on the network can answer in
+its place, so that its time is proposed too. Rejected: a service that follows it by itself; where
+one is wanted, the operating system has it.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+
+import ntplib
 
 from edge import clock
 from edge.config import Settings
@@ -16,6 +20,9 @@ from edge.errors import SetupError, UnreadableError
 from edge.store.database import opened
 from edge.store.timekeeping import confirm, set_clock
 
+_SNTP_PORT = 123
+_ANSWER_S = 5
+_NO_TIME = (0, 16)  # strata of a server that does not know the time itself (RFC 4330, section 4)
 _ASKED = 20  # newest images whose headers are looked at
 
 
@@ -55,12 +62,36 @@ def print_modality_time(settings: Settings) -> int:
     if difference is None:
         print("No image on the box tells when it was taken. Take one and send it at once, then ask again.")
         return 1
+    _propose("By its newest image, that of the X-ray unit", difference)
+    if difference < timedelta():
+        print("That includes the time that the image took to the box.")
+    return 0
+
+
+def print_lan_time(host: str, port: int = _SNTP_PORT) -> int:
+    """Print what a time server says now, and how to take it over; 1 where it does not tell.
+
+    Parameters
+    ----------
+    host : name or address of the server.
+    """
+    try:
+        answer = ntplib.NTPClient().request(host, version=4, port=port, timeout=_ANSWER_S)
+    except (ntplib.NTPException, OSError):
+        print("The time server does not answer. Check its address and the network.")
+        return 1
+    if answer.stratum in _NO_TIME or not answer.tx_timestamp:
+        print("The time server does not know the time itself.")
+        return 1
+    _propose("That of the time server", timedelta(seconds=round(answer.offset)))
+    return 0
+
+
+def _propose(whose: str, difference: timedelta) -> None:
     proposed = clock.utc() + difference
     print(f"The clock of the box says {_said(clock.utc())}.")
-    print(f"By its newest image, that of the X-ray unit says {_said(proposed)}, {abs(difference)} ", end="")
-    print("later." if difference > timedelta() else "earlier. It includes the time that the image took to the box.")
+    print(f"{whose} says {_said(proposed)}, {abs(difference)} {'earlier' if difference < timedelta() else 'later'}.")
     print(f'If that is right: chest-edge clock set "{proposed.astimezone():%Y-%m-%d %H:%M:%S}"')
-    return 0
 
 
 def _difference(settings: Settings) -> timedelta | None:

@@ -1,7 +1,8 @@
 """The self-test that ``chest-edge doctor`` prints: what is wrong with this machine, in plain words.
 
-Every check looks and changes nothing; one that fails never hides the others. What the
-models are checked with is handed in, because this room does not know the engines.
+Every check looks and changes nothing; one that fails never hides the others. Of what is set up
+around the box, a PACS and a worklist are asked by C-ECHO. What the models are checked with is
+handed in, because this room does not know the engines.
 Rejected: starting the box and looking whether it works, which takes its ports and data.
 """
 
@@ -24,7 +25,8 @@ from edge import clock
 from edge.config import LOOPBACK, Settings
 from edge.errors import EdgeError, StorageError
 from edge.health import libraries
-from edge.store import budget, recovery, sent
+from edge.store import budget, dropped, peers, recovery, sent
+from edge.store.database import opened
 
 ModelCheck = Callable[[], Mapping[str, EdgeError | None]]
 
@@ -78,6 +80,8 @@ def examine(settings: Settings, models: ModelCheck) -> Iterator[Finding]:
     yield _port("page", "web.port", LOOPBACK, settings.web.port, running)
     yield _clock(settings)
     yield from _certificates(settings)
+    yield from _drop_folder(settings, running)
+    yield from _peers(settings)
     yield from _destinations(settings)
 
 
@@ -259,6 +263,74 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
         soon = entry.ends_at < clock.utc() + _SOON
         advice = ". Replace it: afterwards connections with it are refused."
         yield Finding(not soon, text + advice * soon)
+
+
+def _drop_folder(settings: Settings, running: bool) -> Iterator[Finding]:
+    folder = settings.intake.folder
+    if not folder:
+        return
+    try:
+        standing = _standing(settings, running)
+    except StorageError as error:
+        yield Finding(False, f"Drop folder {folder}: {error.text % error.values}")
+        return
+    if standing.trouble:
+        yield Finding(False, f"Drop folder {folder}: {dropped.TROUBLES[standing.trouble]}")
+    for code, count in sorted(standing.left.items()):
+        files = "1 file stays" if count == 1 else f"{count} files stay"
+        yield Finding(False, f"Drop folder {folder}: {files} there. {dropped.REASONS[code]}")
+    if not standing.trouble and not standing.left:
+        yield Finding(True, f"Drop folder {folder}" + ": what lies there is told while the box runs" * (not running))
+
+
+def _standing(settings: Settings, running: bool) -> dropped.Standing:
+    if not running:
+        return dropped.Standing(trouble=dropped.trouble(Path(settings.intake.folder)), left={})
+    with opened(settings.database) as database:
+        return dropped.standing(database)
+
+
+def _peers(settings: Settings) -> Iterator[Finding]:
+    for what, address in (("PACS", settings.pacs), ("Worklist", settings.worklist)):
+        if address.host:
+            yield _peer(settings, what, address)
+
+
+def _peer(settings: Settings, what: str, address: peers.Address) -> Finding:
+    name = f"{what} {peers.name(address)}"
+    try:
+        from edge.dicom import certificates
+        from edge.dicom.peer import Peer
+
+        if address.tls and not certificates.folder(settings).exists():
+            return Finding(True, f"{name} is not asked: the box makes its certificate when it first needs it")
+        Peer(settings, address).echo()
+    except ImportError:
+        return Finding(False, f"{name} cannot be asked without the libraries pynetdicom and cryptography.")
+    except EdgeError as error:
+        return Finding(False, f"{what}: {error.text % error.values}{_since(settings, address)}")
+    if failed := _failed(settings, address):
+        reason = failed.text % failed.values
+        return Finding(False, f"{name} answers, but what the box last asked for failed: {reason}{_at(failed)}")
+    return Finding(True, f"{name} answers")
+
+
+def _since(settings: Settings, address: peers.Address) -> str:
+    failed = _failed(settings, address)
+    return _at(failed) if failed else ""
+
+
+def _at(failed: peers.LastAnswer) -> str:
+    return f" Requests fail since {failed.since[:16].replace('T', ' ')} UTC."
+
+
+def _failed(settings: Settings, address: peers.Address) -> peers.LastAnswer | None:
+    try:
+        with opened(settings.database) as database:
+            last = peers.last(database, address)
+    except StorageError:  # told by its own line
+        return None
+    return last if last and last.code else None
 
 
 def _destinations(settings: Settings) -> Iterator[Finding]:

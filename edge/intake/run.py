@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -21,6 +22,7 @@ from edge.intake import mounts
 from edge.intake.dispatch import Sticks
 from edge.intake.drop import Drop
 from edge.intake.studies import Bench
+from edge.store import dropped
 from edge.store.database import connect
 from edge.store.spool import Spool
 
@@ -50,7 +52,7 @@ def run(settings: Settings) -> int:
 def _ways(settings: Settings, spool: Spool, database: Database, stopping: Callable[[], bool]) -> list[Drop | Sticks]:
     ways: list[Drop | Sticks] = []
     if settings.intake.folder:
-        ways.append(Drop(Path(settings.intake.folder), spool, stopping))
+        ways.append(Drop(Path(settings.intake.folder), spool, stopping, partial(dropped.keep, database)))
     if settings.intake.usb:
         bench = Bench(settings=settings, database=database, spool=spool)
         ways.append(Sticks(mounts.below(Path(settings.intake.usb).resolve()), bench))

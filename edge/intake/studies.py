@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -23,7 +24,7 @@ from edge.dicom.reader import Reader
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import SourceError, StorageError, UnreadableError
 from edge.intake.mounts import Mount
-from edge.intake.tree import Parts, Tree
+from edge.intake.tree import MOST_FILES, Parts, Tree
 from edge.store import sticks
 from edge.store.associations import Way
 from edge.store.part10 import WholeFile, take_apart
@@ -199,7 +200,7 @@ def _loose(
     """Every file that can be DICOM, with the counts so far."""
     seen: set[str] = set()
     total = others = 0
-    for parts, _ in tree.files():
+    for parts, _ in islice(tree.files(), MOST_FILES):
         head = _head(tree, parts)
         whole = _whole(head)
         is_directory = whole is not None and whole.delivery.sop_class_uid == _DIRECTORY_CLASS

@@ -22,6 +22,7 @@ Parts = tuple[str, ...]
 
 MOST_BYTES = 1 << 31
 MOST_FILES = 20_000
+"""Files of one source that are thought about at once."""
 _MOST_DEPTH = 16
 _PIECE_BYTES = 1 << 20
 _TEMPORARY = (".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", "~")
@@ -49,26 +50,23 @@ class Tree:
         os.close(self._top)
 
     def files(self) -> Iterator[tuple[Parts, Stamp]]:
-        """Ordinary files in order of their names, at most ``MOST_FILES``; hidden and temporary ones are left out.
+        """Ordinary files in order of their names; hidden and temporary ones are left out.
+
+        However many there are: whoever asks has to stop.
 
         Raises
         ------
         OSError
             Where the folder itself cannot be read.
         """
-        count = 0
         for folder, folders, names, descriptor in os.fwalk(".", onerror=_only_below, dir_fd=self._top):
             above = Path(folder).parts
             below = [] if len(above) >= _MOST_DEPTH else folders
             folders[:] = sorted(name for name in below if not _is_left_alone(name))
             for name in sorted(names):
                 stamp = None if _is_left_alone(name) else _ordinary(name, descriptor)
-                if stamp is None:
-                    continue
-                yield (*above, name), stamp
-                count += 1
-                if count >= MOST_FILES:
-                    return
+                if stamp is not None:
+                    yield (*above, name), stamp
 
     def open(self, parts: Parts) -> File:
         """Open a file for reading.

@@ -7,6 +7,7 @@ object of the same result.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,6 +18,8 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from edge.errors import ObjectError
+from edge.objects import capture, presentation, segments, structured
+from edge.objects.content import Content
 from edge.types import Kind, State
 
 
@@ -44,14 +47,23 @@ class Case:
 
 
 _READ = frozenset({State.DONE.value, State.NO_RESULT.value})
-_MAKERS: Mapping[Kind, Callable[[Case], Dataset]] = MappingProxyType({})
+_MAKERS: Mapping[Kind, Callable[[Case], Dataset]] = MappingProxyType(
+    {
+        Kind.SECONDARY_CAPTURE: capture.make,
+        Kind.STRUCTURED_REPORT: structured.make,
+        Kind.SEGMENTATION: segments.make,
+        Kind.PRESENTATION_STATE: presentation.make,
+    }
+)
+_OVER_THE_IMAGE = frozenset({Kind.SEGMENTATION, Kind.PRESENTATION_STATE})
 
 
 def kinds(case: Case) -> tuple[Kind, ...]:
-    """Which objects this result can have; none where the image was not read."""
-    if case.report["state"] not in _READ:
+    """Which objects this result can have; none where no stage looked at the image, as at CT."""
+    if case.report["state"] not in _READ or not case.report["stages"]:
         return ()
-    return tuple(_MAKERS)
+    has_outlines = bool(Content(case.report).lungs)
+    return tuple(kind for kind in _MAKERS if has_outlines or kind not in _OVER_THE_IMAGE)
 
 
 def make(case: Case, kind: Kind) -> Dataset:
@@ -64,4 +76,6 @@ def make(case: Case, kind: Kind) -> Dataset:
     """
     if kind not in kinds(case):
         raise ObjectError("nothing_to_show")
-    return _MAKERS[kind](case)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of pydicom and highdicom name the values of elements
+        return _MAKERS[kind](case)

@@ -18,6 +18,12 @@ REBUILT_AT = "rebuilt_at"
 REFUSED_BYTES = "refused_bytes"
 """Length of the image that was last refused for want of room; whether it would fit now tells whether images are."""
 
+DROP_FOLDER = "drop_folder"
+"""How the drop folder stands (``edge.store.dropped``)."""
+
+PACS_ANSWER, WORKLIST_ANSWER = "pacs_answer", "worklist_answer"
+"""How the last request to each ended (``edge.store.peers``)."""
+
 BOX_ID = "box_id"
 """Random name of this box, 32 hexadecimal digits; it stands in the objects that the box makes."""
 

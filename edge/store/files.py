@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge.errors import StorageError
+from edge.errors import SetupError, StorageError
 
 PART = ".part"
 """What the name of a file ends with that is not whole yet."""
@@ -43,6 +43,18 @@ def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
             raise
     except OSError as error:
         raise StorageError("disk_full" if error.errno in _NO_SPACE else "write_failed") from error
+
+
+def refuse_another_user(data_dir: Path) -> None:
+    """Refuse to write keys for a box that runs as another user: what root writes there, the box could not read.
+
+    Raises
+    ------
+    SetupError
+        ``other_user``.
+    """
+    if data_dir.exists() and data_dir.stat().st_uid != os.geteuid():
+        raise SetupError("other_user", path=data_dir)
 
 
 def make_folders(path: Path) -> None:

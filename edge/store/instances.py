@@ -112,23 +112,34 @@ def add_received(database: Database, instance: Instance, association_id: int | N
         return receipt
 
 
-def next_arrival(database: Database, run_id: str = "") -> Arrival | None:
+def next_arrival(database: Database, run_id: str = "", free_bytes: int = 0) -> Arrival | None:
     """Take the oldest unparsed object and count the attempt, or None where there is none.
 
     Parameters
     ----------
     run_id : the run of the box that takes it, see ``queue.recover``.
+    free_bytes : of the disk; what waits for more room than that is left alone, and what waits for less comes last.
     """
     with writing(database):
         row = database.execute(
             """UPDATE instances SET attempts = attempts + 1, run_id = ? WHERE id =
-                   (SELECT id FROM instances WHERE state = 'received' ORDER BY id LIMIT 1)
+                   (SELECT id FROM instances WHERE state = 'received' AND needed_bytes <= ?
+                    ORDER BY needed_bytes > 0, id LIMIT 1)
                RETURNING id, path, attempts""",
-            (run_id,),
+            (run_id, free_bytes),
         ).fetchone()
         if row is None:
             return None
         return Arrival(instance_id=row["id"], path=Path(row["path"]), attempts=row["attempts"])
+
+
+def hold(database: Database, instance_id: int, needed_bytes: int) -> None:
+    """Have an object wait until the disk has room for its pixels; what was tried so far does not count."""
+    with writing(database):
+        database.execute(
+            "UPDATE instances SET state = 'received', attempts = 0, needed_bytes = ? WHERE id = ?",
+            (needed_bytes, instance_id),
+        )
 
 
 def identify(

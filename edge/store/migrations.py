@@ -220,7 +220,13 @@ def _ways(database: Database) -> None:
     database.execute("ALTER TABLE associations ADD COLUMN way TEXT NOT NULL DEFAULT ''")
 
 
-@MIGRATIONS(name="0014_outbox")
+@MIGRATIONS(name="0014_room")
+def _room(database: Database) -> None:
+    # How much room the pixels of a received object need that found too little; 0 for all others.
+    database.execute("ALTER TABLE instances ADD COLUMN needed_bytes INTEGER NOT NULL DEFAULT 0")
+
+
+@MIGRATIONS(name="0015_outbox")
 def _outbox(database: Database) -> None:
     # Objects that leave the box. When to try again is no column: the wall clock may jump.
     # urgency: 0 first. tries: how often it was sent; strikes: how often it failed while the destination took others;

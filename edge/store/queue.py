@@ -235,7 +235,8 @@ def _take(database: Database, series: bool, run_id: str) -> Claim | None:
     row = database.execute(
         """UPDATE studies SET state = 'running', attempts = attempts + 1, unread = 0, run_id = ? WHERE id =
                (SELECT id FROM studies WHERE state = 'ready' AND (? OR modality IS NOT 'CT')
-                    AND NOT (is_prior AND EXISTS (SELECT 1 FROM instances WHERE state = 'received'))
+                    AND NOT (is_prior AND EXISTS
+                        (SELECT 1 FROM instances WHERE state = 'received' AND needed_bytes = 0))
                 ORDER BY is_prior, id LIMIT 1)
            RETURNING id, study_key, version, stated_age_years""",
         (run_id, series),

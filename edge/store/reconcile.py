@@ -16,7 +16,7 @@ from typing import IO
 
 from sqlite_utils import Database
 
-from edge import log
+from edge import clock, log
 from edge.config import Settings
 from edge.errors import UnreadableError
 from edge.store.files import remove_parts
@@ -90,6 +90,7 @@ def _described(path: Path) -> Instance:
         for piece in whole.content:
             digest.update(piece)
             size_bytes += len(piece)
+    received_at = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)  # written when it came
     return Instance(
         sop_class_uid=whole.delivery.sop_class_uid,
         sop_instance_uid=whole.delivery.sop_instance_uid,
@@ -100,8 +101,8 @@ def _described(path: Path) -> Instance:
         sha256=digest.hexdigest(),
         size_bytes=size_bytes,
         calling_ae_title=whole.source_ae_title,
-        received_at=datetime.fromtimestamp(path.stat().st_mtime, timezone.utc),
-        clock_trusted=False,  # nobody knows any more how the clock stood
+        received_at=received_at,
+        clock_trusted=clock.may_have_been(received_at, path.parent.parent),
     )
 
 

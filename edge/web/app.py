@@ -10,11 +10,11 @@ from flask import Flask, Response, render_template, request
 from flask_babel import gettext
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, SecurityError
 
-from edge import __version__, log
+from edge import __version__, language, log, wording
 from edge.config import Settings
 from edge.errors import EdgeError
 from edge.types import N_
-from edge.web import guard, languages, refusals, wording
+from edge.web import guard, languages, refusals
 from edge.web.live import Live
 from edge.web.outbox import OutboxPages
 from edge.web.stick import StickPages
@@ -73,7 +73,7 @@ def create_app(
         lambda: {
             "version": __version__,
             "language": languages.current(),
-            "languages": languages.LANGUAGES,
+            "languages": language.LANGUAGES,
             "wording": wording,
             "has_sticks": bool(settings.intake.usb),
         }

@@ -14,17 +14,18 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request, url_for
 from PIL import Image
+from sqlite_utils import Database
 from werkzeug.routing import BaseConverter, IntegerConverter
 from werkzeug.wrappers import Response as AnyResponse
 
-from edge import log
+from edge import log, overlay, wording
 from edge.config import Settings
 from edge.errors import BadAgeError, StorageError
-from edge.store import budget, facts, quarantine, queue, retention, sent, studies
+from edge.store import budget, dropped, facts, peers, quarantine, queue, retention, sent, studies
 from edge.store.database import opened
 from edge.store.journal import Action, note_alone
-from edge.types import State
-from edge.web import asked, languages, overlay, wording
+from edge.types import N_, State
+from edge.web import asked, languages
 from edge.web.live import Live
 from edge.web.outbox import summary
 
@@ -189,7 +190,7 @@ class Pages:
         return render_template("quarantine.html", found=quarantine.listed(self._settings.database, SHOWN), shown=SHOWN)
 
     def status(self) -> str:
-        """How full the box is, what it deleted, and what waits for a person."""
+        """How full the box is, what it deleted, what waits for a person, and how what stands around it does."""
         with opened(self._settings.database) as database:
             return render_template(
                 "status.html",
@@ -200,8 +201,18 @@ class Pages:
                 counts=studies.counts(database),
                 destinations=sent.standings(database, self._settings),
                 rebuilt_at=facts.text(database, facts.REBUILT_AT),
+                folder=self._settings.intake.folder,
+                standing=dropped.standing(database),
+                troubles=dropped.TROUBLES,
+                left_because=dropped.REASONS,
+                machines=self._machines(database),
                 deletions=retention.deletions(database, SHOWN),
             )
+
+    def _machines(self, database: Database) -> list[tuple[str, str, peers.LastAnswer | None]]:
+        """The PACS and the worklist, as far as they are set up: what it is, its name, and how it last answered."""
+        known = ((N_("PACS"), self._settings.pacs), (N_("Modality worklist"), self._settings.worklist))
+        return [(what, peers.name(a), peers.last(database, a)) for what, a in known if a.host]
 
     def _alarms(self) -> list[str]:
         """What whoever stands before the screen should know of the box itself; most pressing first."""
@@ -264,7 +275,8 @@ def _json(found: studies.StudyView) -> Response:
 
 
 def _stamp(found: studies.StudyView) -> str:
-    return f"{found.state.value} {found.version} {found.instance_count} {len(found.pulled)}"
+    waits = " waits" if found.waits_for_room else ""
+    return f"{found.state.value} {found.version} {found.instance_count} {len(found.pulled)}{waits}"
 
 
 def _standing(found: studies.StudyView) -> str:

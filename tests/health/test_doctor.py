@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -30,6 +31,15 @@ def _libraries_work(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "var", dicom=DicomSettings(port=0), web=WebSettings(port=0))
+
+
+@contextmanager
+def _running(settings: Settings) -> Generator[None, None, None]:
+    """The lock of a box that runs."""
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    with settings.lock.open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture
@@ -77,9 +87,7 @@ def test_a_port_of_another_program_is_named_with_its_setting(settings: Settings,
 
 def test_ports_are_expected_to_be_taken_while_the_box_itself_runs(settings: Settings, taken_port: int) -> None:
     settings = replace(settings, web=WebSettings(port=taken_port))
-    settings.run_dir.mkdir(parents=True)
-    with settings.lock.open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _running(settings):
         assert _problems(settings) == []
     assert len(_problems(settings)) == 1
 

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from itertools import chain, repeat
 from typing import Any
 
@@ -21,12 +22,14 @@ from edge.dicom.peer import Limits, Peer
 from edge.errors import PeerError
 from edge.pipeline import fetch
 from edge.pipeline.fetch import Fetcher
-from edge.store import pulls
+from edge.store import peers, pulls
+from edge.store.database import connect
 from edge.store.studies import study, worklist
 from edge.types import State
 from tests.interop.test_pacs import fetched, spool_of, taken, with_pacs
 from tests.support import inputs
-from tests.support.pacs import free_port, scripted
+from tests.support.box import eventually, running
+from tests.support.pacs import WORKLIST_FIND, free_port, scripted
 from tests.support.studies import put_finished_study
 
 MATCH = {"StudyInstanceUID": "1.2.3", "PatientID": "PHANTOM-1"}
@@ -297,3 +300,36 @@ def test_what_a_killed_process_had_begun_is_begun_again(box: Settings, database:
     pulls.recover(database)
     again = pulls.claim(database, [pulls.Kind.PRIORS])
     assert again is not None and again.attempts == 2
+
+
+def test_how_the_last_request_ended_is_kept_until_the_next_one(box: Settings, database: Database) -> None:
+    """By the process that asks: first nobody is there, then somebody."""
+    waiting(box, database)
+    port = free_port()
+    settings = as_scripted(box, port)
+
+    def code() -> str | None:
+        last = peers.last(database, settings.pacs)
+        return last.code if last else None
+
+    assert code() is None
+    with running("fetch", settings):
+        eventually(lambda: code() == "unreachable")
+        with scripted(failing(evt.EVT_C_FIND), port=port):
+            eventually(lambda: code() == "")
+
+
+def test_a_failure_on_the_association_is_kept_with_the_first_time(
+    box: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted(offers=[WORKLIST_FIND]) as port:
+        settings = as_scripted(box, port)
+        for hour in (9, 10):
+            now = datetime(2026, 11, 24, hour, tzinfo=timezone.utc)
+            monkeypatch.setattr(peers.clock, "utc", lambda now=now: now)
+            assert code_of(settings) == "not_offered"
+    with connect(box.database) as database:
+        last = peers.last(database, settings.pacs)
+        assert last is not None and last.text.startswith("%(peer)s does not offer")
+        assert (last.code, last.since[11:13], last.asked_at[11:13]) == ("not_offered", "09", "10")
+        assert peers.last(database, settings.worklist) is None

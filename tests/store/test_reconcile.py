@@ -5,14 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
 
+from edge import clock
 from edge.config import Settings
 from edge.errors import StorageError, UnreadableError
 from edge.store import instances, retention, studies
+from edge.store.database import connect
 from edge.store.part10 import take_apart
 from edge.store.reconcile import difference, reconcile
 from edge.store.spool import Delivery, Spool, record
@@ -46,14 +49,34 @@ def test_a_file_without_a_row_is_taken_in_with_all_that_the_file_tells(
     put(spool, b"content of one")
     (before,) = kept(database)
     forget(database)
-    os.utime(box.incoming / str(before["path"]), (1_800_000_000, 1_800_000_000))
+    moment = (clock.RELEASED + timedelta(days=1)).isoformat()
+    os.utime(box.incoming / str(before["path"]), (datetime.fromisoformat(moment).timestamp(),) * 2)
     reconcile(database, box)
     (after,) = kept(database)
-    moment = "2027-01-15T08:00:00+00:00"
-    told = {"id": after["id"], "study_id": after["study_id"], "received_at": moment, "clock_trusted": 0}
+    told = {"id": after["id"], "study_id": after["study_id"], "received_at": moment, "clock_trusted": 1}
     assert after == before | told
     (row,) = studies.worklist(database, 10)
     assert (row.state, row.received_at.isoformat()) == (State.RECEIVED, moment)
+
+
+@pytest.mark.parametrize(
+    ("days", "known_days", "trusted"),
+    [(10, None, True), (-1, None, False), (31, None, False), (10, 40, True), (35, 40, True), (41, 40, False)],
+    ids=["past", "before the release", "future", "past, clock behind", "known, clock behind", "later, clock behind"],
+)
+def test_the_time_of_a_file_is_doubted_where_it_cannot_be(
+    box: Settings, monkeypatch: pytest.MonkeyPatch, days: int, known_days: int | None, trusted: bool
+) -> None:
+    now = clock.RELEASED + timedelta(days=30)
+    monkeypatch.setattr(clock, "utc", lambda: now)
+    if known_days:
+        clock.floor_file(box.data_dir).write_text((clock.RELEASED + timedelta(days=known_days)).isoformat())
+    path = box.incoming / f"{'0' * 32}.dcm"
+    path.write_bytes(b"content")
+    os.utime(path, ((clock.RELEASED + timedelta(days=days)).timestamp(),) * 2)
+    with connect(box.database) as database:
+        reconcile(database, box)
+        assert [row.clock_trusted for row in studies.worklist(database, 10)] == [trusted]
 
 
 def test_a_second_file_of_known_content_is_removed(box: Settings, database: Database, spool: Spool) -> None:

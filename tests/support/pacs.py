@@ -203,15 +203,17 @@ def wlmscpfs(folder: Path, *entries: Dataset) -> Generator[int, None, None]:
 
 @contextmanager
 def scripted(
-    *handlers: tuple[Any, Callable[..., Any]], offers: Sequence[UID] = (STUDY_FIND, STUDY_MOVE, STUDY_GET)
+    *handlers: tuple[Any, Callable[..., Any]],
+    offers: Sequence[UID] = (STUDY_FIND, STUDY_MOVE, STUDY_GET),
+    port: int = 0,
 ) -> Generator[int, None, None]:
-    """A peer as ``SCRIPTED`` that answers each request as its handler says; its port."""
+    """A peer as ``SCRIPTED`` that answers each request as its handler says; its port, any free one for 0."""
     entity = AE(ae_title="SCRIPTED")
     for kind in offers:
         entity.add_supported_context(kind, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
     for kind in STORAGE_CLASSES:
         entity.add_supported_context(kind, list(TRANSFER_SYNTAXES), scu_role=True, scp_role=True)
-    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=list(handlers))
+    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=list(handlers))
     assert server is not None
     try:
         yield int(server.server_address[1])

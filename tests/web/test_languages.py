@@ -9,7 +9,6 @@ from edge.config import Settings, WebSettings
 from edge.errors import SetupError, UnreadableError
 from edge.types import State
 from edge.web.app import create_app
-from edge.web.languages import advice, decimal, percent, say, share, signed
 from tests.support.page import make_result
 from tests.support.studies import put_finished_study, put_quarantined
 
@@ -64,39 +63,3 @@ def test_a_reason_keeps_hostile_values_inert(client: FlaskClient, box: Settings)
     put_finished_study(box, make_result(None), reasons=[remark.as_json()], state=State.NO_RESULT)
 
     assert "&lt;b&gt;%(x)s&lt;/b&gt;" in client.get("/", headers=FRENCH).text
-
-
-def test_a_reason_of_another_version_falls_back_to_its_english_text(box: Settings) -> None:
-    with create_app(box).test_request_context():
-        assert say({"text": "Seven left.", "message": "%(count)s left.", "values": {}}) == "Seven left."
-        assert say({"text": "Seven left."}) == "Seven left."
-
-
-@pytest.mark.parametrize(
-    ("probability", "shown"), [(0.0, "< 1%"), (0.004, "< 1%"), (0.62, "62%"), (0.996, "> 99%"), (1.0, "> 99%")]
-)
-def test_a_percentage_never_claims_certainty(box: Settings, probability: float, shown: str) -> None:
-    with create_app(box).test_request_context():
-        assert percent(probability) == shown
-
-
-@pytest.mark.parametrize(("measured", "shown"), [(0, "0%"), (0.4, "< 1%"), (15.6, "16%"), (100.0, "100%")])
-def test_a_share_of_the_lung_is_a_measurement(box: Settings, measured: float, shown: str) -> None:
-    with create_app(box).test_request_context():
-        assert share(measured) == shown
-
-
-def test_numbers_are_written_as_the_language_writes_them(box: Settings) -> None:
-    app = create_app(box)
-    with app.test_request_context():
-        assert [decimal(3.0), decimal(3.44), decimal(0.5, "0.00")] == ["3", "3.4", "0.50"]
-        assert [signed(2), signed(-1.5), signed(0)] == ["+2", "−1.5", "0"]
-    with app.test_request_context(headers=FRENCH):
-        assert [decimal(3.44), signed(-1.5)] == ["3,4", "−1,5"]
-
-
-def test_advice_is_translated_with_the_values_of_its_remark(box: Settings) -> None:
-    remark = {"advice": "A sequence of %(frames)s frames is not a radiograph.", "values": {"frames": "12"}}
-    with create_app(box).test_request_context(headers=FRENCH):
-        assert advice(remark) == "Une séquence de 12 images n’est pas une radiographie."
-        assert advice({"advice": None}) == advice({}) == ""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
-from edge.config import Settings, StorageSettings
+from edge.config import IntakeSettings, PacsSettings, Settings, StorageSettings, WorklistSettings
+from edge.dicom.peer import Peer
 from edge.errors import StorageError, UnreadableError
-from edge.store import facts, retention, studies
+from edge.store import dropped, facts, peers, retention, studies
 from edge.store.budget import require_room
 from edge.store.database import connect, writing
 from edge.web.app import create_app
@@ -157,3 +160,64 @@ def test_a_box_that_has_room_only_for_smaller_images_says_that_it_refuses(box: S
     assert "takes no more images" in client.get("/").text
     fill(box, 0.90)
     assert "nearly full" in client.get("/").text
+
+
+@pytest.fixture
+def around(box: Settings) -> Settings:
+    """A box with everything around it set up."""
+    return replace(
+        box,
+        intake=IntakeSettings(folder="/mnt/drop"),
+        pacs=PacsSettings(host="192.0.2.1", ae_title="ARCHIVE"),
+        worklist=WorklistSettings(host="192.0.2.2"),
+    )
+
+
+def status(settings: Settings, language: str = "en") -> str:
+    """The text of the page, without what tells texts apart that wrap."""
+    page = create_app(settings).test_client().get("/status", headers={"Accept-Language": language}).text
+    return " ".join(page.split())
+
+
+def test_nothing_is_said_of_what_is_not_set_up(box: Settings) -> None:
+    page = status(box)
+    assert "Drop folder" not in page and "Other machines" not in page
+
+
+def test_a_drop_folder_is_told_with_what_is_wrong_and_what_stays_there(around: Settings) -> None:
+    assert "Nothing looks into the folder at this moment." in status(around)
+    with connect(around.database) as database:
+        for trouble in ("", "missing", "no_folder", "unreadable", "not_emptied", "broken"):
+            dropped.keep(database, dropped.Standing(trouble=trouble, left={"not_dicom": 3, "empty_file": 1}))
+            page = status(around)
+            assert dropped.TROUBLES.get(trouble, "") in page and "/mnt/drop" in page
+            assert "Files that stay in the folder: 4" in page
+            assert f"<dt>3</dt><dd>{dropped.REASONS['not_dicom']}</dd>" in page
+        french = status(around, "fr")
+        assert "Vérifiez le disque" in french and "Fichier vide." in french and "Empty file" not in french
+        dropped.keep(database, dropped.Standing(left={}))
+    page = status(around)
+    assert "Nothing stays in it" in page and 'class="trouble"' not in page
+
+
+def test_a_pacs_and_a_worklist_are_told_by_how_they_last_answered(
+    around: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    assert status(around).count("Not asked yet.") == 2
+    error = Peer(around, around.pacs).error("unreachable")
+    with connect(around.database) as database:
+        for hour, failed in ((9, None), (10, error), (11, error)):
+            now = datetime(2026, 11, 24, hour, 30, tzinfo=timezone.utc)
+            monkeypatch.setattr(peers.clock, "utc", lambda now=now: now)
+            peers.note(database, around.pacs, failed)
+        peers.note(database, around.worklist, None)
+    page = status(around)
+    assert "ARCHIVE (192.0.2.1:104) cannot be reached. Check that it runs" in page
+    assert re.search("Requests fail since [^;]*10:30; the last one did on [^;]*11:30", page)
+    assert re.search(r"WORKLIST \(192.0.2.2:104\) – Last answer: [^<]*11:30", page)
+    assert "ARCHIVE (192.0.2.1:104) est injoignable." in status(around, "fr")
+    elsewhere = replace(around, pacs=replace(around.pacs, host="192.0.2.9"))
+    assert "ARCHIVE (192.0.2.9:104) – Not asked yet." in status(elsewhere)
+    peers.note(around.database, around.pacs, None)
+    assert "cannot be reached" not in status(around)

@@ -13,7 +13,7 @@ from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 
 import edge
-from edge.web.languages import LANGUAGES
+from edge.language import LANGUAGES
 
 PACKAGE = Path(edge.__file__).parent
 CATALOGUES = PACKAGE / "web" / "translations"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edge.types import State
-from edge.web.wording import Kind, person, printable, suspicion, verdict
+from edge.wording import Kind, person, printable, suspicion, verdict
 
 
 @pytest.mark.parametrize("state", [State.RECEIVED, State.PARSED, State.READY, State.RUNNING])

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from edge.web.overlay import lines, marks, outlines
+from edge.overlay import lines, marks, outlines
 
 
 def test_no_segmentation_and_an_organ_that_was_not_found_draw_nothing() -> None:
