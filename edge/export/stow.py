@@ -15,7 +15,7 @@ import re
 import secrets
 import ssl
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -101,6 +101,7 @@ class _Connection:
         self._destination = destination
         self._connection = connection
         self._headers = headers
+        self._path = urlsplit(destination.url).path.rstrip("/") + "/studies"
 
     def send(self, path: Path) -> Answer:
         """Send a file, and return what came of it.
@@ -120,9 +121,9 @@ class _Connection:
             "User-Agent": f"chest-edge/{__version__}",
         }
         try:
-            self._connection.request(
-                "POST", urlsplit(self._destination.url).path.rstrip("/") + "/studies", body, headers
-            )
+            # A server that refuses may answer and close before it has read everything.
+            with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+                self._connection.request("POST", self._path, body, headers)
             response = self._connection.getresponse()
             told = response.read(_MAX_ANSWER_BYTES + 1)
         except (OSError, http.client.HTTPException):

@@ -19,11 +19,12 @@ ALL = tuple(kind.value for kind in Kind)
 
 
 class Clock:
-    """A monotonic clock that a test moves."""
+    """A monotonic clock that a test moves on, in seconds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = clock.monotonic()
-        monkeypatch.setattr(clock, "monotonic", lambda: self.now)
+        self.now = 0.0
+        real = clock.monotonic
+        monkeypatch.setattr(clock, "monotonic", lambda: real() + self.now)
 
 
 @pytest.fixture

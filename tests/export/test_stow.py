@@ -171,9 +171,9 @@ def test_retry_after_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         put_result(box)
         with courier(box) as sender:
             drain(sender)
-            later.now += 119
+            later.now += 60
             assert drain(sender) == 0
-            later.now += 2
+            later.now += 61
             drain(sender)
     assert states(box) == ["stored"]
 
