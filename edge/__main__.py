@@ -83,6 +83,7 @@ def _add_analyze(commands: _Commands) -> None:
     command.add_argument("paths", nargs="+", type=_path, metavar="FILE_OR_FOLDER")
     command.add_argument("--json", action="store_true", help="one line of JSON a study (chest-edge/result/1)")
     command.add_argument("--masks", type=Path, metavar="DIR", help="write label masks as PNG under the source's name")
+    command.add_argument("--objects", type=Path, metavar="DIR", help="write the results as DICOM objects")
     command.set_defaults(run=_analyze)
 
 
@@ -221,7 +222,7 @@ def _announce(address: str) -> None:
 def _analyze(given: argparse.Namespace, settings: config.Settings) -> int:
     from edge.pipeline.analyze import analyze
 
-    return analyze(given.paths, settings, as_json=given.json, masks=given.masks)
+    return analyze(given.paths, settings, as_json=given.json, masks=given.masks, objects=given.objects)
 
 
 def _pull(given: argparse.Namespace, settings: config.Settings) -> int:

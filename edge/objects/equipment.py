@@ -110,6 +110,9 @@ def dated(dataset: Dataset, case: Case, cleaned: Dataset) -> Dataset:
     for dates, times in (*(pair for pair in _NOW_AT if pair[0] in dataset), ("SeriesDate", "SeriesTime")):
         setattr(dataset, dates, day)
         setattr(dataset, times, moment)
+    for item in dataset.ContributingEquipmentSequence:
+        if "ContributionDateTime" in item:  # highdicom names itself, and when it worked
+            item.ContributionDateTime = day + moment
     if zone := cleaned.get("TimezoneOffsetFromUTC"):
         dataset.TimezoneOffsetFromUTC = zone
     return dataset

@@ -57,9 +57,15 @@ def _voi_lut(source: Dataset) -> SoftcopyVOILUTTransformation | None:
         table = _entries(item.LUTData, entries)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, NotImplementedError):
         return None  # absent or broken
-    if len(table) != entries or not 0 <= first < _MOST_ENTRIES:
+    if len(table) != entries or not 0 <= first < _MOST_ENTRIES or table.min() == table.max():
         return None
-    return SoftcopyVOILUTTransformation(voi_luts=[VOILUT(first_mapped_value=first, lut_data=table)])
+    return SoftcopyVOILUTTransformation(voi_luts=[VOILUT(first_mapped_value=first, lut_data=_stretched(table))])
+
+
+def _stretched(table: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+    """Entries over all of 16 bits: the page too goes by their own range, since stated bits are often wrong."""
+    low, high = float(table.min()), float(table.max())
+    return np.asarray(np.rint((table - low) / (high - low) * 65535), np.uint16)
 
 
 def _entries(data: Any, entries: int) -> npt.NDArray[np.uint16]:

@@ -136,7 +136,7 @@ def _shortened(value: str) -> str:
 
 
 def _name(value: str) -> str:
-    """A person name of at most three groups, five components and 64 characters each (VR PN)."""
+    """A person name of at most three groups of five components and 64 characters (VR PN)."""
     groups = value.split("\\", maxsplit=1)[0].split("=")[:_NAME_GROUPS]
     return "=".join(_name_group(group) for group in groups).rstrip("=")
 

@@ -54,6 +54,9 @@ def make(case: Case) -> Dataset:
         omit_empty_frames=False,
         **equipment.identity(case, Kind.SEGMENTATION),
     )
+    dimensions = equipment.uid("dimensions", segmentation.SOPInstanceUID)
+    for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
+        item.DimensionOrganizationUID = dimensions
     equipment.place_in_body(segmentation, frame.orientation if content.knows_sides else None, content.is_chest)
     return equipment.dated(segmentation, case, cleaned)
 
