@@ -18,6 +18,8 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import JPEGBaseline8Bit
 from pydicom.valuerep import DS
 
+from edge.dicom.limits import MIN_SIDE_PX
+from edge.errors import ObjectError
 from edge.objects import equipment, header
 from edge.objects.content import Content
 from edge.objects.drawing import draw
@@ -32,7 +34,15 @@ _HALVED_COLUMNS = 1  # 4:2:2, as YBR_FULL_422 says (PS3.3 section C.7.6.3.1.2)
 
 
 def make(case: Case) -> Dataset:
-    """The Secondary Capture of a result."""
+    """The Secondary Capture of a result.
+
+    Raises
+    ------
+    ObjectError
+        ``no_picture`` for a view that is no image; what the header is refused for.
+    """
+    if min(case.view.shape) < MIN_SIDE_PX:
+        raise ObjectError("no_picture")
     cleaned = header.clean(case.source)
     pixels = draw(case)
     captured = SCImage(

@@ -19,6 +19,7 @@ from pydicom.sr.codedict import codes as dicom
 from pydicom.sr.coding import Code
 
 from edge import wording
+from edge.errors import ObjectError
 from edge.objects import codes, equipment, header
 from edge.objects.content import Content
 from edge.objects.geometry import Frame, Line
@@ -27,6 +28,8 @@ from edge.types import Kind
 if TYPE_CHECKING:
     from edge.objects.case import Case
 
+_MOST_MILLION_PX = 40
+"""Detectors have up to 20; 100 took 1.4 GiB of memory."""
 _COLOURS = {  # those of the page
     "right_lung": (0x3F, 0xD0, 0xFF),
     "left_lung": (0xFF, 0xD2, 0x4A),
@@ -36,11 +39,19 @@ _COLOURS = {  # those of the page
 
 
 def make(case: Case) -> Dataset:
-    """The segmentation of a result that has believed outlines."""
+    """The segmentation of a result that has believed outlines.
+
+    Raises
+    ------
+    ObjectError
+        ``too_large`` and ``other_size``; what the header is refused for.
+    """
     content = Content(case.report)
     assert content.segmentation is not None  # noqa: S101 (as ``kinds`` says)
     frame, cleaned = Frame.of(content.segmentation), header.clean(case.source)
     header.check_size(cleaned, frame.stored_shape)
+    if frame.height * frame.width > _MOST_MILLION_PX * 1_000_000:
+        raise ObjectError("too_large", limit=_MOST_MILLION_PX)
     parts = dict(_parts(content))
     segmentation = Segmentation(
         source_images=[cleaned],

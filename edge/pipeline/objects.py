@@ -49,13 +49,15 @@ class ObjectWriter:
             language=self._language,
         )
         report["objects"], report["objects_refused"] = {}, None
-        try:
-            for kind in kinds(case):
-                path = self._names.take(source, f".{kind.value}.dcm")
-                _save(path, make(case, kind))
-                report["objects"][kind.value] = str(path)
-        except ObjectError as error:
-            report["objects_refused"] = error.remark().as_json()
+        for kind in kinds(case):
+            try:
+                made = make(case, kind)
+            except ObjectError as error:
+                report["objects_refused"] = error.remark().as_json()
+                continue
+            path = self._names.take(source, f".{kind.value}.dcm")
+            _save(path, made)
+            report["objects"][kind.value] = str(path)
 
 
 def _save(path: Path, made: Any) -> None:

@@ -12,6 +12,7 @@ from babel.support import Translations
 from PIL import Image, ImageFont
 from pydicom.encaps import generate_frames
 
+from edge.errors import ObjectError
 from edge.language import LANGUAGES
 from edge.objects import drawing
 from edge.objects.case import make
@@ -42,6 +43,7 @@ def test_no_word_covers_the_image(view_shape: tuple[int, int]) -> None:
     assert (image == GREY).all()
     assert image.shape[0] / image.shape[1] == pytest.approx(view_shape[0] / view_shape[1], rel=0.01)
     assert max(image.shape) >= 1100
+    assert (picture[-4:] == BAND).all()
 
 
 def test_outlines_and_marks_lie_where_the_result_says() -> None:
@@ -102,6 +104,11 @@ def test_the_font_has_every_letter_of_every_language() -> None:
     assert len(letters) > 80
     absent = {letter for letter in letters if not letter.isspace() and bytes(font.getmask(letter)) == missing}
     assert absent == set()
+
+
+def test_a_lost_picture_is_not_shown_as_a_black_one() -> None:
+    with pytest.raises(ObjectError, match="no_picture"):
+        make(cases.case(view=np.zeros((1, 1), np.uint8)), Kind.SECONDARY_CAPTURE)
 
 
 def _letters(language: str) -> set[str]:

@@ -133,6 +133,13 @@ def test_marks_are_not_laid_over_an_image_of_another_size(kind: Kind) -> None:
         make(cases.case(header=cases.source(Rows=cases.HEIGHT - 1)), kind)
 
 
+def test_an_image_that_would_fill_the_memory_gets_no_segments() -> None:
+    report = complete_result()
+    report["segmentation"]["image_size_px"] = [8000, 8000]
+    with pytest.raises(ObjectError, match="too_large"):
+        make(cases.case(report, cases.source(Rows=8000, Columns=8000)), Kind.SEGMENTATION)
+
+
 def _polylines(made: Dataset) -> list[npt.NDArray[np.float64]]:
     objects = [item for a in made.GraphicAnnotationSequence for item in a.get("GraphicObjectSequence", ())]
     return [_points(item.GraphicData) for item in objects]
