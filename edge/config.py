@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 
 
 LANGUAGES = ("en", "fr")
+PAPERS = ("a4", "letter")
 LOOPBACK = "127.0.0.1"
 """Where the page listens: there are no roles yet, so nobody but the box's own screen may reach it."""
 _PORTS = range(65536)
@@ -151,6 +152,7 @@ class WebSettings:
     port: int = _setting(8042, "TCP port of the page on the loopback address; 0 takes any free one", _PORTS)
     threads: int = _setting(16, "requests served at once; each open page holds one", range(8, 1001))
     language: str = _setting("en", "language where the browser asks for none that the box has", LANGUAGES)
+    paper: str = _setting("a4", "paper of the printed report", PAPERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,7 @@ _FORMS: Mapping[Action, _Form] = MappingProxyType(
         Action.AGE_STATED: _Form("110103", "U"),
         Action.STUDY_DELETED: _Form("110105", "D"),
         Action.EXPORTED: _Form("110106", "R", None, _SOURCE, _DESTINATION),
+        Action.PRINTED: _Form("110106", "R", None, _SOURCE, _DESTINATION),
         Action.IMPORTED: _Form("110107", "C", None, _DESTINATION, _SOURCE),
         Action.QUERIED: _Form("110112", "E", None, _SOURCE, _DESTINATION),
         Action.PULL_BEGUN: _Form("110102", "E", None, _DESTINATION, _SOURCE),

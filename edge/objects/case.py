@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from edge.errors import ObjectError
-from edge.objects import capture, presentation, segments, structured
+from edge.objects import capture, document, presentation, segments, structured
 from edge.objects.content import Content
 from edge.types import Kind, State
 
@@ -35,6 +35,8 @@ class Case:
     view : uint8, shape (h, w): the image as shown, upright, bone bright, at most 1600 px a side.
     box_id : random, of this box; it stands in the objects as Device Serial Number.
     language : ``en`` or ``fr``, of the printable report and of texts that are burnt in.
+    paper : ``a4`` or ``letter``, of the printable report.
+    receipt : for its QR code (``edge.objects.receipt``); without one there is no printable report.
     """
 
     report: Mapping[str, Any]
@@ -44,6 +46,8 @@ class Case:
     view: npt.NDArray[np.uint8]
     box_id: str
     language: str
+    paper: str = "a4"
+    receipt: str = ""
 
 
 _READ = frozenset({State.DONE.value, State.NO_RESULT.value})
@@ -53,6 +57,7 @@ _MAKERS: Mapping[Kind, Callable[[Case], Dataset]] = MappingProxyType(
         Kind.STRUCTURED_REPORT: structured.make,
         Kind.SEGMENTATION: segments.make,
         Kind.PRESENTATION_STATE: presentation.make,
+        Kind.PDF: document.make,
     }
 )
 _OVER_THE_IMAGE = frozenset({Kind.SEGMENTATION, Kind.PRESENTATION_STATE})
@@ -63,7 +68,8 @@ def kinds(case: Case) -> tuple[Kind, ...]:
     if case.report["state"] not in _READ or not case.report["stages"]:
         return ()
     has_outlines = bool(Content(case.report).lungs)
-    return tuple(kind for kind in _MAKERS if has_outlines or kind not in _OVER_THE_IMAGE)
+    left_out = {*(() if has_outlines else _OVER_THE_IMAGE), *(() if case.receipt else (Kind.PDF,))}
+    return tuple(kind for kind in _MAKERS if kind not in left_out)
 
 
 def make(case: Case, kind: Kind) -> Dataset:

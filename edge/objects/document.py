@@ -13,11 +13,22 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
-from edge.objects import equipment, header
+from edge.objects import equipment, header, report
 from edge.types import Kind
 
 if TYPE_CHECKING:
     from edge.objects.case import Case
+
+
+def make(case: Case) -> Dataset:
+    """The printable report of this result as a DICOM object.
+
+    Raises
+    ------
+    ObjectError
+        The header of the image allows no valid object.
+    """
+    return wrap(case, report.pdf(case))
 
 
 def wrap(case: Case, document: bytes) -> Dataset:

@@ -36,6 +36,7 @@ class Action(str, Enum):
     AGE_STATED = "age_stated"
     STUDY_DELETED = "study_deleted"
     EXPORTED = "exported"
+    PRINTED = "printed"
     IMPORTED = "imported"
     QUERIED = "queried"
     PULL_BEGUN = "pull_begun"

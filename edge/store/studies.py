@@ -79,6 +79,7 @@ class StudyView(WorklistRow):
     version_times: list[str]
     accession_number: str
     birth_date: date | None
+    acquired_at: datetime | None
     sex: str
     pulled: list[tuple[str, str]]
 
@@ -131,6 +132,7 @@ def study(source: Path | Database, study_key: str, version: int | None = None) -
         version_times=[result["completed_at"] for result in results],
         accession_number=row["accession_number"],
         birth_date=date.fromisoformat(row["birth_date"]) if row["birth_date"] else None,
+        acquired_at=datetime.fromisoformat(row["acquired_at"]) if row["acquired_at"] else None,
         sex=row["sex"],
         pulled=[(ended["kind"], ended["code"]) for ended in pulled],
     )

@@ -77,6 +77,7 @@ class Pages:
             ("/study/<key:key>.json", self.result),
             ("/study/<key:key>/<version:version>", self.older),
             ("/study/<key:key>/<version:version>.json", self.older_result),
+            ("/study/<key:key>/<version:version>.pdf", self.paper),
             ("/study/<key:key>/age", self.age),
             ("/study/<key:key>/<version:version>/picture.jpg", self.picture),
             ("/study/<key:key>/<version:version>/thumbnail.jpg", self.thumbnail),
@@ -160,6 +161,17 @@ class Pages:
     def older_result(self, key: str, version: int) -> Response:
         """An earlier result of a study, by the same schema."""
         return _json(self._viewed(key, version))
+
+    def paper(self, key: str, version: int) -> Response:
+        """A result as the printable report."""
+        from edge.web.printing import printed
+
+        found = self._found(key, version)
+        if found.result is None:
+            abort(404)
+        content = printed(self._settings, found, languages.current())
+        note_alone(self._settings.database, Action.PRINTED, study_key=key, host=request.remote_addr or "")
+        return Response(content, mimetype="application/pdf")
 
     def picture(self, key: str, version: int) -> Response:
         """The picture of a study as JPEG."""

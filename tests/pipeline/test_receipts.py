@@ -95,7 +95,7 @@ def test_a_file_or_a_picture_of_the_code_is_read(
 ) -> None:
     written, picture, blank = (tmp_path / name for name in ("receipt.txt", "receipt.png", "blank.png"))
     written.write_text(text + "\n")
-    segno.make(text, micro=False).save(str(picture), scale=4)
+    segno.make(text, error="m", boost_error=False, micro=False).save(str(picture), scale=4)
     blank.write_bytes(b"\x89PNG but no picture")
 
     for file, status in ((written, 0), (picture, 0), (blank, 2), (tmp_path / "none.txt", 2)):
