@@ -44,6 +44,8 @@ def _entry(name: str, last_exit: int) -> Callable[[Settings], int]:
         from edge.dicom.receive import run
     elif name == "fetch":
         from edge.pipeline.fetch import run
+    elif name == "export":
+        from edge.export.run import run
     elif name == "web":
         from edge.web.server import run
     elif name == "intake":

@@ -34,6 +34,7 @@ from pynetdicom.dsutils import encode_file_meta
 from edge import clock, log
 from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
+from edge.dicom import commitment
 from edge.dicom.deliveries import Deliveries
 from edge.dicom.lobby import Server
 from edge.dicom.storage_classes import STORAGE_CLASSES
@@ -117,6 +118,9 @@ def application_entity(settings: Settings) -> AE:
     entity.add_supported_context(_VERIFICATION)
     for storage_class in STORAGE_CLASSES:
         entity.add_supported_context(storage_class, list(TRANSFER_SYNTAXES))
+    if any(destination.asks_commitment for destination in settings.destination):
+        # Whoever reports is its provider, although it calls (PS3.4 section J.3.3, PS3.7 annex D.3.3.4).
+        entity.add_supported_context(commitment.PUSH_MODEL, scu_role=False, scp_role=True)
     return entity
 
 
@@ -141,6 +145,7 @@ def run(settings: Settings) -> int:
         (evt.EVT_C_STORE, store.handle),
         (evt.EVT_RELEASED, store.deliveries.released),
         (evt.EVT_ABORTED, store.deliveries.aborted),
+        (evt.EVT_N_EVENT_REPORT, commitment.handler(settings.database, speaker.wake)),
     ]
     server = Server(settings, application_entity(settings), handlers)
     threading.excepthook = server.refusals.thread_failed

@@ -80,7 +80,9 @@ def serve(settings: Settings, *, demo: bool, ready: Callable[[str], None]) -> in
 
 def names(settings: Settings) -> tuple[str, ...]:
     """The processes of a box with these settings."""
-    return (*NAMES, "fetch") if settings.pacs.host or settings.worklist.host else NAMES
+    asks = ("fetch",) if settings.pacs.host or settings.worklist.host else ()
+    sends = ("export",) if settings.destination else ()
+    return (*NAMES, *asks, *sends)
 
 
 def _supervise(settings: Settings, greeting: _Greeting, stopped: threading.Event) -> bool:

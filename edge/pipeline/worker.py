@@ -194,7 +194,7 @@ class Worker:
             completed_at=result.completed_at,
             has_preview=result.view_pixels is not None,
         )
-        queue.complete(self._database, claimed, outcome)
+        queue.complete(self._database, claimed, outcome, self._settings.destination)
 
     def _sources(self, claimed: queue.Claim) -> Iterator[SourceImage]:
         return (SourceImage(source=path.name, outcome=self._image(number, path)) for number, path in claimed.sources)

@@ -15,6 +15,7 @@ from edge.errors import EdgeError
 from edge.types import N_
 from edge.web import guard, languages, refusals
 from edge.web.live import Live
+from edge.web.outbox import OutboxPages
 from edge.web.stick import StickPages
 from edge.web.stow import Stow, UidConverter
 from edge.web.views import KeyConverter, Pages, VersionConverter
@@ -57,6 +58,7 @@ def create_app(
     live = live or Live(settings.run_dir, streams(settings))
     app.register_blueprint(Pages(settings, live, wake).blueprint())
     app.register_blueprint(StickPages(settings, live, wake).blueprint())
+    app.register_blueprint(OutboxPages(settings, wake).blueprint())
     app.register_blueprint(Stow(settings, wake).blueprint())
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.register_error_handler(HTTPException, _trouble)
