@@ -1,4 +1,8 @@
-"""Command line ``chest-edge``, one parser and one function for each command. Wiring only."""
+"""Command line ``chest-edge``: the parser, and which function does each command.
+
+A command is imported when it is run: where a library cannot be loaded, the others still work, the doctor
+above all. Most are named by text, which a test holds against the functions.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TypeAlias
 
 from edge import __version__, config, log
@@ -45,14 +51,25 @@ def _parser() -> argparse.ArgumentParser:
     _add_certificate(commands)
     _add_store(commands)
     _add_quarantine(commands)
+    _add_outbox(commands)
     _add_doctor(commands)
     _add_audit(commands)
     _add_clock(commands)
     _add_backup(commands)
+    _add_receipt(commands)
     return parser
 
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _late(target: str, *names: str) -> partial[int]:
+    """A function ``room.module:name`` that is given the settings and these arguments in turn."""
+    return partial(_run, f"edge.{target}", names)
+
+
+def _run(target: str, names: Sequence[str], given: argparse.Namespace, settings: config.Settings) -> int:
+    return int(resolve_name(target)(settings, *(getattr(given, name) for name in names)))
 
 
 def _add_serve(commands: _Commands) -> None:
@@ -66,6 +83,7 @@ def _add_analyze(commands: _Commands) -> None:
     command.add_argument("paths", nargs="+", type=_path, metavar="FILE_OR_FOLDER")
     command.add_argument("--json", action="store_true", help="one line of JSON a study (chest-edge/result/1)")
     command.add_argument("--masks", type=Path, metavar="DIR", help="write label masks as PNG under the source's name")
+    command.add_argument("--objects", type=Path, metavar="DIR", help="write the results as DICOM objects")
     command.set_defaults(run=_analyze)
 
 
@@ -96,17 +114,19 @@ def _add_certificate(commands: _Commands) -> None:
     issue.add_argument("name", metavar="NAME", help="of the device: letters, digits, dot, dash and underscore")
     issue.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder to write them to")
     issue.add_argument("--server", action="store_true", help="the device also accepts connections, as a PACS does")
-    issue.set_defaults(run=_issue)
-    verbs.add_parser("list", help="every certificate and when it ends").set_defaults(run=_list_certificates)
+    issue.set_defaults(run=_late("health.certificate_command:issue", "name", "out", "server"))
+    every = verbs.add_parser("list", help="every certificate and when it ends")
+    every.set_defaults(run=_late("health.certificate_command:print_all"))
     revoke = verbs.add_parser("revoke", help="refuse a certificate from now on")
     revoke.add_argument("name", metavar="NAME")
-    revoke.set_defaults(run=_revoke)
+    revoke.set_defaults(run=_late("health.certificate_command:revoke", "name"))
 
 
 def _add_store(commands: _Commands) -> None:
     command = commands.add_parser("store", help="what the box has stored")
     verbs = command.add_subparsers(required=True, metavar="VERB")
-    verbs.add_parser("check", help="compare the database with the stored images").set_defaults(run=_check_store)
+    check = verbs.add_parser("check", help="compare the database with the stored images")
+    check.set_defaults(run=_late("health.store_command:print_difference"))
     rebuild = verbs.add_parser("rebuild", help="make the database anew from the stored images")
     rebuild.set_defaults(run=_rebuild_store)
 
@@ -114,11 +134,22 @@ def _add_store(commands: _Commands) -> None:
 def _add_quarantine(commands: _Commands) -> None:
     command = commands.add_parser("quarantine", help="files that were set aside because they could not be read")
     verbs = command.add_subparsers(required=True, metavar="VERB")
-    verbs.add_parser("list", help="print each with its reason").set_defaults(run=_list_quarantine)
+    every = verbs.add_parser("list", help="print each with its reason")
+    every.set_defaults(run=_late("health.store_command:print_quarantine"))
     export = verbs.add_parser("export", help="copy the files, with a list of the reasons, into a folder")
     export.add_argument("folder", type=_path, metavar="DIR")
-    export.set_defaults(run=_export_quarantine)
-    verbs.add_parser("retry", help="have all of them read again").set_defaults(run=_retry_quarantine)
+    export.set_defaults(run=_late("health.store_command:export_quarantine", "folder"))
+    retry = verbs.add_parser("retry", help="have all of them read again")
+    retry.set_defaults(run=_late("health.store_command:retry_quarantine"))
+
+
+def _add_outbox(commands: _Commands) -> None:
+    command = commands.add_parser("outbox", help="results on their way to the archives of the settings")
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+    verbs.add_parser("list", help="print what waits and what could not be sent").set_defaults(run=_list_outbox)
+    retry = verbs.add_parser("retry", help="have what could not be sent be sent again")
+    retry.add_argument("number", type=int, nargs="?", metavar="NUMBER", help="of one object, as the list has it")
+    retry.set_defaults(run=_retry_outbox)
 
 
 def _add_doctor(commands: _Commands) -> None:
@@ -130,21 +161,22 @@ def _add_audit(commands: _Commands) -> None:
     command = commands.add_parser("audit", help="who saw and did what")
     verbs = command.add_subparsers(required=True, metavar="VERB")
     verify = verbs.add_parser("verify", help="check that no record was changed, removed, put in or cut off")
-    verify.set_defaults(run=_audit_verify)
+    verify.set_defaults(run=_late("audit.command:print_verified"))
     show = verbs.add_parser("show", help="print the newest records")
     show.add_argument("--last", type=int, default=20, metavar="N", help="how many")
-    show.set_defaults(run=_audit_show)
+    show.set_defaults(run=_late("audit.command:print_last", "last"))
 
 
 def _add_clock(commands: _Commands) -> None:
     command = commands.add_parser("clock", help="whether the time can be right, and setting it")
     verbs = command.add_subparsers(required=True, metavar="VERB")
-    verbs.add_parser("status", help="print the time and whether it can be right").set_defaults(run=_clock_status)
+    status = verbs.add_parser("status", help="print the time and whether it can be right")
+    status.set_defaults(run=_late("health.clock_command:print_status"))
     by_hand = verbs.add_parser("set", help="set or confirm the time of this machine; to set needs an administrator")
     by_hand.add_argument("time", metavar="TIME", help='local time, such as "2026-11-24 17:00"')
-    by_hand.set_defaults(run=_clock_set)
+    by_hand.set_defaults(run=_late("health.clock_command:set_by_hand", "time"))
     modality = verbs.add_parser("from-modality", help="print the X-ray unit's time and how to take it over")
-    modality.set_defaults(run=_clock_from_modality)
+    modality.set_defaults(run=_late("health.clock_command:print_modality_time"))
     lan = verbs.add_parser("from-lan", help="print a time server's time and how to take it over")
     lan.add_argument("host", metavar="HOST", help="name or address of a time server (SNTP)")
     lan.set_defaults(run=_clock_from_lan)
@@ -153,7 +185,7 @@ def _add_clock(commands: _Commands) -> None:
 def _add_backup(commands: _Commands) -> None:
     backup = commands.add_parser("backup", help="write all that the box holds to one encrypted file; it may run")
     backup.add_argument("target", type=_path, metavar="FILE_OR_FOLDER")
-    backup.set_defaults(run=_backup)
+    backup.set_defaults(run=_late("health.backup_command:make", "config", "target", "passphrase_file"))
     restore = commands.add_parser("restore", help="put a backup back, on this box or another one")
     restore.add_argument("source", type=_path, metavar="FILE")
     restore.add_argument("--force", action="store_true", help="replace what the box holds")
@@ -162,6 +194,19 @@ def _add_backup(commands: _Commands) -> None:
         command.add_argument(
             "--passphrase-file", type=_path, metavar="FILE", help="read the passphrase from a file instead of asking"
         )
+
+
+def _add_receipt(commands: _Commands) -> None:
+    command = commands.add_parser("receipt", help="the signed receipt on a printed report")
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+    verify = verbs.add_parser("verify", help="say whether a receipt is genuine; needs no network and no box")
+    source = verify.add_mutually_exclusive_group(required=True)
+    source.add_argument("text", nargs="?", metavar="TEXT", help="what a scanner or a phone reads from the QR code")
+    source.add_argument("--file", type=_path, metavar="FILE", help="a text file, or a picture of the QR code")
+    verify.add_argument("--key", type=_path, metavar="FILE", help="public key of the box; without it that of this box")
+    verify.add_argument("--result", type=_path, metavar="FILE", help="JSON of the result that it should belong to")
+    verify.set_defaults(run=_verify_receipt)
+    verbs.add_parser("key", help="print the public key of this box").set_defaults(run=_receipt_key)
 
 
 def _serve(given: argparse.Namespace, settings: config.Settings) -> int:
@@ -177,7 +222,7 @@ def _announce(address: str) -> None:
 def _analyze(given: argparse.Namespace, settings: config.Settings) -> int:
     from edge.pipeline.analyze import analyze
 
-    return analyze(given.paths, settings, as_json=given.json, masks=given.masks)
+    return analyze(given.paths, settings, as_json=given.json, masks=given.masks, objects=given.objects)
 
 
 def _pull(given: argparse.Namespace, settings: config.Settings) -> int:
@@ -198,87 +243,29 @@ def _verify(given: argparse.Namespace, settings: config.Settings) -> int:
     return int(any(faults.values()))
 
 
-def _issue(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.dicom import certificates
-
-    password = certificates.issue(settings, given.name, given.out, server=given.server)
-    print(f"{given.name}.key, {given.name}.crt and ca.crt are in {given.out}.")
-    print(f"{given.name}.p12 holds all three; its password is {password} and is not shown again.")
-    print("Whoever has the key can send as this device: carry it there, then delete the folder.")
-    return 0
-
-
-def _list_certificates(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.dicom import certificates
-
-    for entry in certificates.listed(settings):
-        print(f"{entry.name}: {'revoked' if entry.revoked else f'ends on {entry.ends_at:%Y-%m-%d}'}")
-    return 0
-
-
-def _revoke(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.dicom import certificates
-
-    certificates.revoke(settings, given.name)
-    print(f"The certificate of {given.name} is refused from the next connection on.")
-    return 0
-
-
-def _check_store(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.store.database import opened
-    from edge.store.reconcile import difference
-    from edge.store.recovery import is_sound
-
-    if not is_sound(settings):
-        print("The database is missing or damaged. Start the box, which makes it anew from the stored images.")
-        return 1
-    if not settings.database.exists():
-        print("Nothing is stored.")
-        return 0
-    with opened(settings.database) as database:
-        found = difference(database, settings)
-    print(f"images that the database does not know: {len(found.orphans)}")
-    print(f"images that are gone from the disk: {len(found.lost)}")
-    return int(bool(found.orphans or found.lost))
-
-
 def _rebuild_store(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.health.store_command import make_anew
     from edge.pipeline.supervisor import locked
-    from edge.store.database import opened
-    from edge.store.reconcile import reconcile
-    from edge.store.recovery import rebuild
 
     with locked(settings):
-        rebuild(settings)
-        with opened(settings.database) as database:
-            found = reconcile(database, settings)
-    print(f"images taken in, to be read when the box starts: {len(found.orphans)}")
-    return 0
+        return make_anew(settings)
 
 
-def _list_quarantine(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.store import quarantine
+def _list_outbox(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.store import sent
 
-    for line in quarantine.lines(quarantine.listed(settings.database)):
+    for line in sent.lines(sent.listed(settings.database, -1)):
         print(line)
     return 0
 
 
-def _export_quarantine(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.store import journal, quarantine
-
-    count = quarantine.export(settings, given.folder)
-    journal.note_alone(settings.database, journal.Action.EXPORTED, count=count)
-    print(f"{count} files copied to {given.folder}")
-    return 0
-
-
-def _retry_quarantine(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.store import database, quarantine
+def _retry_outbox(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.store import database, outbox
 
     with database.opened(settings.database) as opened:
-        print(f"{quarantine.retry(opened)} files are read again")
-    return 0
+        count = outbox.retry(opened, given.number)
+    print(f"{count} objects are sent again")
+    return int(given.number is not None and not count)
 
 
 def _doctor(given: argparse.Namespace, settings: config.Settings) -> int:
@@ -287,46 +274,10 @@ def _doctor(given: argparse.Namespace, settings: config.Settings) -> int:
     return doctor(settings, _check_models)
 
 
-def _audit_verify(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.audit.command import print_verified
-
-    return print_verified(settings)
-
-
-def _audit_show(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.audit.command import print_last
-
-    return print_last(settings, max(0, given.last))
-
-
-def _clock_status(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.health.clock_command import print_status
-
-    return print_status(settings)
-
-
-def _clock_set(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.health.clock_command import set_by_hand
-
-    return set_by_hand(settings, given.time)
-
-
-def _clock_from_modality(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.health.clock_command import print_modality_time
-
-    return print_modality_time(settings)
-
-
 def _clock_from_lan(given: argparse.Namespace, settings: config.Settings) -> int:
     from edge.health.clock_command import print_lan_time
 
     return print_lan_time(given.host)
-
-
-def _backup(given: argparse.Namespace, settings: config.Settings) -> int:
-    from edge.health.backup_command import make
-
-    return make(settings, given.config, given.target, given.passphrase_file)
 
 
 def _restore(given: argparse.Namespace, settings: config.Settings) -> int:
@@ -341,6 +292,19 @@ def _restore(given: argparse.Namespace, settings: config.Settings) -> int:
             if is_new:
                 shutil.rmtree(settings.data_dir)
             raise
+
+
+def _verify_receipt(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.pipeline import receipts
+
+    text = receipts.text_of(given.file) if given.file else given.text
+    return receipts.verify(settings, text, given.key, given.result)
+
+
+def _receipt_key(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.pipeline.receipts import print_key
+
+    return print_key(settings)
 
 
 def _check_models() -> Mapping[str, ModelError | None]:

@@ -107,6 +107,12 @@ def marks(
     )
 
 
+def points(path: str) -> list[list[tuple[float, float]]]:
+    """The lines of such a path as (x, y) points, for whatever draws no SVG."""
+    pieces = (piece.strip("Z ").split("L") for piece in path.split("M")[1:])
+    return [[(float(x), float(y)) for x, y in (place.split() for place in piece)] for piece in pieces]
+
+
 def _scale(segmentation: Mapping[str, Any], width_px: int, height_px: int) -> tuple[float, float]:
     rows, columns = segmentation["image_size_px"]
     return height_px / rows, width_px / columns

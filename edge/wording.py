@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+from typing import Any
 
 from edge.types import N_, Decision, State
 
@@ -141,11 +142,14 @@ DISK: Mapping[str, str] = MappingProxyType(
         ),
     }
 )
+RESEARCH, UNVERIFIED = N_("Research use, not a medical device"), N_("AI result, not verified")
+"""What stands in every object and on every paper that leaves the box."""
 KILOBYTES, MEGABYTES = N_("%(size)s kB"), N_("%(size)s MB")
 REBUILT = N_(
     "The list of studies was damaged, and was made anew from the stored images. All of them are read again. "
     "Ages that were entered here have to be entered again."
 )
+NO_ROOM = N_("Waits for room on the disk for an image. It is read as soon as there is enough.")
 WAYS: Mapping[str, str] = MappingProxyType(
     {
         "": N_("Sender unknown"),
@@ -172,6 +176,7 @@ LIMITS = (
     N_("A doctor decides, with the patient, the history and the whole image."),
 )
 
+_ONE_ZONE_PERCENT = 34
 _PNEUMONIA = frozenset({"bacterial", "viral", "covid19", "other_pneumonia"})
 _PNEUMONIA_SUSPECTED = N_("Pneumonia suspected")
 _SUSPICIONS: Mapping[str, str] = MappingProxyType(
@@ -217,6 +222,13 @@ def suspicion(probabilities: Mapping[str, float | None]) -> str:
         text = _PNEUMONIA_SUSPECTED if name in _PNEUMONIA else _SUSPICIONS.get(name, _ABNORMALITY_SUSPECTED)
         findings[text] = findings.get(text, 0.0) + probability
     return max(findings, key=lambda text: findings[text]) if findings else _ABNORMALITY_SUSPECTED
+
+
+def place(finding: Mapping[str, Any]) -> str:
+    """Where a finding lies: its zone, or the lung of which it fills more than a zone."""
+    if finding["lung_percent"] > _ONE_ZONE_PERCENT:
+        return N_("Right lung") if finding["laterality"] == "right" else N_("Left lung")
+    return ZONES.get(finding["zone"], finding["zone"])
 
 
 def printable(text: str) -> str:

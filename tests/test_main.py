@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
+from edge.__main__ import _parser
 from edge.config import Settings
 from tests.support import inputs
 from tests.support.box import WAIT_S, eventually
@@ -78,3 +83,26 @@ def test_a_command_ends_in_plain_words_where_the_database_is_gone_or_damaged(
     status, errors = told(box, *command)
     assert status == 1
     assert errors.startswith("chest-edge: ") and words in errors and errors.count("\n") == 1
+
+
+def commands(parser: argparse.ArgumentParser, words: str = "") -> Iterator[tuple[str, Callable[..., int]]]:
+    """Every command and what runs it."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, below in action.choices.items():
+                yield from commands(below, f"{words} {word}")
+    if run := parser.get_default("run"):
+        yield words, run
+
+
+NAMED = [(words, run.args) for words, run in commands(_parser()) if isinstance(run, partial)]
+
+
+@pytest.mark.parametrize(("words", "named"), NAMED, ids=[words.strip() for words, _ in NAMED])
+def test_a_command_that_is_named_by_text_exists_and_takes_its_arguments(
+    words: str, named: tuple[str, Sequence[str]]
+) -> None:
+    target, names = named
+    function = pkgutil.resolve_name(target)
+    inspect.signature(function).bind("settings", *names)
+    assert inspect.get_annotations(function, eval_str=True)["return"] is int

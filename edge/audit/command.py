@@ -21,7 +21,7 @@ def print_verified(settings: Settings) -> int:
 
 def print_last(settings: Settings, last: int) -> int:
     """Print the newest records, oldest first, one a line."""
-    for record in deque(records(files(settings.audit_dir)), maxlen=last):
+    for record in deque(records(files(settings.audit_dir)), maxlen=max(0, last)):
         print(plain(record) if isinstance(record, Record) else f"{record} is not a record")
     return 0
 

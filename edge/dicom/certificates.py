@@ -13,7 +13,6 @@ with automatic renewal, which no X-ray unit does; an authority on the internet.
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import secrets
 import socket
@@ -39,7 +38,7 @@ from cryptography.x509.oid import NameOID
 from edge import clock
 from edge.config import Settings
 from edge.errors import SetupError
-from edge.store.files import write_durably
+from edge.store.files import refuse_another_user, write_durably
 from edge.store.journal import Action, note_alone
 
 _AUTHORITY_LIFE = timedelta(days=30 * 365)
@@ -96,7 +95,7 @@ def opened(settings: Settings, *, wait: bool = True) -> Generator[Path, None, No
         Where the disk refuses.
     """
     place = folder(settings)
-    _refuse_another_user(settings.data_dir)
+    refuse_another_user(settings.data_dir)
     try:
         for path in (settings.data_dir, place, *(place / name for name in ("issued", "revoked", "trusted"))):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -213,12 +212,6 @@ def trust(place: Path) -> bytes:
         builder = builder.add_revoked_certificate(entry.build())
     revocations = builder.sign(authority.key, hashes.SHA256())
     return issuer.public_bytes(Encoding.PEM) + revocations.public_bytes(Encoding.PEM)
-
-
-def _refuse_another_user(data_dir: Path) -> None:
-    # What root writes here, the box could not read: all its X-ray units would be locked out.
-    if data_dir.exists() and data_dir.stat().st_uid != os.geteuid():
-        raise SetupError("other_user", path=data_dir)
 
 
 def _complete(place: Path, ae_title: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import resource
 import sys
@@ -23,6 +24,7 @@ from edge import log
 from edge.dicom.limits import MAX_SIDE_PX
 from edge.errors import UnreadableError
 from edge.lifeline import die_with_parent
+from edge.store.files import NO_SPACE
 
 _PR_SET_NO_NEW_PRIVS = 38
 _MAX_FILES = 64
@@ -78,6 +80,7 @@ def _limit_time(seconds: float) -> None:
 
 def _answerer() -> Callable[[Path, Path | None, bool], dict[str, Any]]:
     # Imported under the limits, so that the start is the only time they are loaded.
+    import numpy as np
     from PIL import Image
     from pydicom import config
 
@@ -92,7 +95,12 @@ def _answerer() -> Callable[[Path, Path | None, bool], dict[str, Any]]:
         if pixels is None:
             return {"header": header_to_json(parse_header(path))}
         image, bands = parse(path)
-        _save(pixels, bands)
+        try:
+            _save(pixels, bands)
+        except _UnwritableError:
+            return {"unwritable": True}
+        except _FullError:
+            return {"needed_bytes": np.float32().itemsize * math.prod(image.shape)}
         return {"header": header_to_json(image), "radiograph": radiograph_to_json(image)}
 
     def answer(path: Path, pixels: Path | None, is_directory: bool) -> dict[str, Any]:
@@ -101,8 +109,6 @@ def _answerer() -> Callable[[Path, Path | None, bool], dict[str, Any]]:
         except UnreadableError as error:
             header = error.header if isinstance(error, UnreadableImageError) else None
             return {"error": error.code, "values": error.values, "header": header_to_json(header) if header else None}
-        except _FullError:
-            return {"storage": "disk_full"}
         except Exception as error:  # a broken file found a way that the parser does not know
             code = next((code for kind, code in _CODES if isinstance(error, kind)), "undecodable")
             return {"error": code, "values": {}, "header": None}
@@ -114,13 +120,19 @@ class _FullError(Exception):
     """The pixels have no room on the disk; the file is not at fault."""
 
 
+class _UnwritableError(Exception):
+    """The pixels cannot be written for another reason; the file is not at fault."""
+
+
 def _save(pixels: Path, bands: Iterable[Any]) -> None:
     for number, band in enumerate(bands):
         try:
             with pixels.open("ab" if number else "wb") as file:
                 file.write(band.data)
         except OSError as error:
-            raise _FullError from error
+            if error.errno in NO_SPACE:
+                raise _FullError from error
+            raise _UnwritableError from error
 
 
 def _send(replies: TextIO, reply: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,8 +25,7 @@ import numpy.typing as npt
 from edge import clock
 from edge.dicom.image import Header, ParsedImage, UnreadableImageError, header_from_json, radiograph_from_json
 from edge.errors import SetupError, StorageError, UnreadableError
-
-FOLDER_PREFIX = "chest-edge-"
+from edge.store.files import scratch_folder
 
 MEMORY_BYTES = 512 << 20
 FILE_S = 10.0
@@ -35,6 +34,14 @@ _GROWN_BYTES = 192 << 20  # three times what it takes when it has read nothing y
 _START_S = 60.0
 # Each thread of theirs reserves memory; what is freed goes back to the system at once.
 _FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "262144"}
+
+
+class NoRoomError(StorageError):
+    """The pixels of one image have no room on the disk; those of others may. ``needed_bytes`` would do."""
+
+    def __init__(self, needed_bytes: int) -> None:
+        super().__init__("disk_full")
+        self.needed_bytes = needed_bytes
 
 
 class Reader:
@@ -57,7 +64,8 @@ class Reader:
         self._files = files
         self._served = 0
         self._child: _Child | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, dir=folder)
+        self._stack = ExitStack()
+        self._folder = self._stack.enter_context(scratch_folder(folder))
 
     def __enter__(self) -> Reader:
         return self
@@ -70,7 +78,7 @@ class Reader:
     def close(self) -> None:
         """End the child and remove what it wrote."""
         self._end_child()
-        self._folder.cleanup()
+        self._stack.close()
 
     @property
     def child_pid(self) -> int | None:
@@ -113,12 +121,12 @@ class Reader:
         UnreadableError
             With the reason; an ``UnreadableImageError`` where the header could be read.
             ``too_slow``, ``too_much_memory`` or ``reader_crashed`` where the file ended the child.
-        StorageError
+        NoRoomError
             Where the temporary folder has no room for the pixels; the file is not at fault.
         SetupError
             Where the parsing process does not start; neither is it here.
         """
-        pixels = Path(self._folder.name) / "pixels"
+        pixels = self._folder / "pixels"
         try:
             reply = self._ask({"path": str(path.absolute()), "pixels": str(pixels)})
             return _image(reply, pixels)
@@ -228,8 +236,10 @@ def _close_quietly(pipe: Any) -> None:
 
 
 def _image(reply: dict[str, Any], pixels: Path) -> ParsedImage:
-    if "storage" in reply:
-        raise StorageError(reply["storage"])
+    if "unwritable" in reply:
+        raise StorageError("write_failed")
+    if "needed_bytes" in reply:
+        raise NoRoomError(reply["needed_bytes"])
     header = _header(reply)
     array: npt.NDArray[np.float32] = np.fromfile(pixels, np.float32)
     try:

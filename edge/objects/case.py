@@ -7,6 +7,7 @@ object of the same result.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,6 +18,8 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from edge.errors import ObjectError
+from edge.objects import capture, document, presentation, segments, structured
+from edge.objects.content import Content
 from edge.types import Kind, State
 
 
@@ -32,6 +35,8 @@ class Case:
     view : uint8, shape (h, w): the image as shown, upright, bone bright, at most 1600 px a side.
     box_id : random, of this box; it stands in the objects as Device Serial Number.
     language : ``en`` or ``fr``, of the printable report and of texts that are burnt in.
+    paper : ``a4`` or ``letter``, of the printable report.
+    receipt : for its QR code (``edge.objects.receipt``); without one there is no printable report.
     """
 
     report: Mapping[str, Any]
@@ -41,17 +46,30 @@ class Case:
     view: npt.NDArray[np.uint8]
     box_id: str
     language: str
+    paper: str = "a4"
+    receipt: str = ""
 
 
 _READ = frozenset({State.DONE.value, State.NO_RESULT.value})
-_MAKERS: Mapping[Kind, Callable[[Case], Dataset]] = MappingProxyType({})
+_MAKERS: Mapping[Kind, Callable[[Case], Dataset]] = MappingProxyType(
+    {
+        Kind.SECONDARY_CAPTURE: capture.make,
+        Kind.STRUCTURED_REPORT: structured.make,
+        Kind.SEGMENTATION: segments.make,
+        Kind.PRESENTATION_STATE: presentation.make,
+        Kind.PDF: document.make,
+    }
+)
+_OVER_THE_IMAGE = frozenset({Kind.SEGMENTATION, Kind.PRESENTATION_STATE})
 
 
 def kinds(case: Case) -> tuple[Kind, ...]:
-    """Which objects this result can have; none where the image was not read."""
-    if case.report["state"] not in _READ:
+    """Which objects this result can have; none where no stage looked at the image, as at CT."""
+    if case.report["state"] not in _READ or not case.report["stages"]:
         return ()
-    return tuple(_MAKERS)
+    has_outlines = bool(Content(case.report).lungs)
+    left_out = {*(() if has_outlines else _OVER_THE_IMAGE), *(() if case.receipt else (Kind.PDF,))}
+    return tuple(kind for kind in _MAKERS if kind not in left_out)
 
 
 def make(case: Case, kind: Kind) -> Dataset:
@@ -64,4 +82,6 @@ def make(case: Case, kind: Kind) -> Dataset:
     """
     if kind not in kinds(case):
         raise ObjectError("nothing_to_show")
-    return _MAKERS[kind](case)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of pydicom and highdicom name the values of elements
+        return _MAKERS[kind](case)

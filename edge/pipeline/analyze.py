@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.config import Settings
 from edge.dicom.reader import Reader
@@ -24,6 +24,9 @@ from edge.pipeline.masks import MaskWriter
 from edge.pipeline.reading import Engines, SourceImage, load_engines, read_study
 from edge.pipeline.schema import DISCLAIMER, to_json
 from edge.types import State, StudyResult
+
+if TYPE_CHECKING:
+    from edge.pipeline.objects import ObjectWriter
 
 _BAR_FROM_FILES = 4
 _BAR_WIDTH = 30
@@ -40,23 +43,25 @@ class _File:
     error: UnreadableError | None = None
 
 
-def analyze(paths: Sequence[Path], settings: Settings, *, as_json: bool, masks: Path | None) -> int:
+def analyze(
+    paths: Sequence[Path], settings: Settings, *, as_json: bool, masks: Path | None = None, objects: Path | None = None
+) -> int:
     """Read studies and print one line a study.
 
     Returns
     -------
-    0 where every file could be read, else 1.
+    0 where every file could be read and every object be made, else 1.
 
     Raises
     ------
     SetupError
-        For a path that does not exist, or masks that cannot be written.
+        For a path that does not exist, or masks or objects that cannot be written.
     """
     found = list(dict.fromkeys(_files(paths)))  # a file that is named twice is read once
     if not found:
         raise SetupError("no_files")
     engines = load_engines(settings)
-    writer = MaskWriter(masks, found) if masks else None
+    writers = _writers(found, settings, masks, objects)
     has_unread = False
     with Reader() as reader:
         studies = _studies(found, reader)
@@ -64,14 +69,25 @@ def analyze(paths: Sequence[Path], settings: Settings, *, as_json: bool, masks: 
             for study in studies:
                 result = _read(study, reader, engines, progress)
                 report = to_json(result)
-                if writer is not None:
+                for writer in writers:
                     writer.write(result, report)
                 progress.clear()
                 print(json.dumps(report) if as_json else _line(report), flush=True)
-                has_unread |= result.state in (State.QUARANTINED, State.FAILED)
+                has_unread |= result.state in (State.QUARANTINED, State.FAILED) or bool(report.get("objects_refused"))
     if not as_json:
         print(DISCLAIMER)
     return int(has_unread)
+
+
+def _writers(
+    found: list[Path], settings: Settings, masks: Path | None, objects: Path | None
+) -> list[MaskWriter | ObjectWriter]:
+    writers: list[MaskWriter | ObjectWriter] = []
+    if objects:  # first: an object says nothing of the files that lie beside it
+        from edge.pipeline.objects import ObjectWriter
+
+        writers.append(ObjectWriter(objects, found, settings.web.language))
+    return writers + ([MaskWriter(masks, found)] if masks else [])
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -171,6 +187,7 @@ def _line(report: dict[str, Any]) -> str:
     words += [reason["text"] for reason in report["reasons"]]
     said = {reason["code"] for reason in report["reasons"]}
     words += [r["text"] for r in report["quality"] if r["severity"] == "warn" and r["code"] not in said]
+    words += [report["objects_refused"]["text"]] if report.get("objects_refused") else []
     # A name of a file may hold what a terminal would obey, or what cannot be written at all.
     return "".join(letter if letter.isprintable() else "?" for letter in " | ".join(words))
 

@@ -9,9 +9,8 @@ from typing import Any
 import cv2
 
 from edge.errors import SetupError
+from edge.pipeline.names import OwnNames
 from edge.types import Mask, StudyResult
-
-_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".jpeg", ".jpg", ".png"})
 
 
 class MaskWriter:
@@ -28,19 +27,13 @@ class MaskWriter:
     """
 
     def __init__(self, folder: Path, sources: Iterable[Path]) -> None:
-        self._folder = folder
-        here = folder.resolve()
-        self._taken = {source.name for source in sources if source.parent.resolve() == here}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SetupError("no_permission", path=folder) from error
+        self._names = OwnNames(folder, sources)
 
     def write(self, result: StudyResult, report: dict[str, Any]) -> None:
         """Write the masks of a result, and their path and labels into its report."""
         for stage in result.stages:
             for mask in stage.masks.values():
-                path = self._folder / self._name(Path(result.source[0]))
+                path = self._names.take(Path(result.source[0]), ".png")
                 self._save(path, mask)
                 report[stage.stage] = {
                     **(report[stage.stage] or {}),
@@ -55,12 +48,3 @@ class MaskWriter:
             path.write_bytes(encoded.tobytes())
         except OSError as error:
             raise SetupError("no_permission", path=path) from error
-
-    def _name(self, source: Path) -> str:
-        # A file named after a UID has no suffix to take away, only a last number.
-        stem = source.stem if source.suffix.lower() in _SUFFIXES else source.name
-        name, number = f"{stem}.png", 2
-        while name in self._taken:
-            name, number = f"{stem}-{number}.png", number + 1
-        self._taken.add(name)
-        return name

@@ -22,7 +22,7 @@ from edge import clock, log
 from edge.bus import Listener, Speaker
 from edge.config import Settings
 from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError, content_sha256
-from edge.dicom.reader import FOLDER_PREFIX, Reader
+from edge.dicom.reader import NoRoomError, Reader
 from edge.errors import ModelError, ReadingError, SetupError, StorageError, UnreadableError
 from edge.lifeline import identity
 from edge.pipeline.pictures import write_pictures
@@ -33,14 +33,15 @@ from edge.store import completeness, instances, quarantine, queue
 from edge.store.database import connect
 from edge.types import State, StudyResult
 
-ReadStudy = Callable[[Iterable[SourceImage], queue.Claim], StudyResult]
+ReadStudy = Callable[[Iterable[SourceImage], queue.Claim, Callable[[str], None]], StudyResult]
 
 _LOOK_S = 1.0
 _MAX_PARSE_ATTEMPTS = 2
+_SPARE_BYTES = 1 << 20  # beside the pixels of an image: what a file system needs itself
 
 
 class _DecodeAgainError(Exception):
-    """An image was readable when it came, and now is not, perhaps by chance: its study cannot be read yet."""
+    """An image was readable when it came, and now is not, by chance or for lack of room: its study has to wait."""
 
     def __init__(self, instance_id: int) -> None:
         super().__init__()
@@ -52,7 +53,7 @@ class Worker:
 
     Parameters
     ----------
-    read : the reading itself: images and what is known of their study to its result.
+    read : the reading itself: images and what is known of their study to its result; it tells each step first.
     changed : told the id of whatever changed, for whoever shows it.
     """
 
@@ -105,13 +106,23 @@ class Worker:
         return True
 
     def _parse_one(self) -> bool:
-        arrival = instances.next_arrival(self._database, self._run_id)
+        free_bytes = shutil.disk_usage(self._settings.run_dir).free
+        arrival = instances.next_arrival(self._database, self._run_id, free_bytes)
         if arrival is None:
             return False
         self._budget.begin(DECODING)
-        self._parse(arrival)
+        try:
+            self._parse(arrival)
+        except NoRoomError as full:
+            self._hold(arrival.instance_id, full)
+            return full.needed_bytes > free_bytes  # else it would be tried again and again without a pause
         self._changed(arrival.instance_id)
         return True
+
+    def _hold(self, instance_id: int, full: NoRoomError) -> None:
+        log.event("waits_for_room", instance_id=instance_id, code=full.code)
+        instances.hold(self._database, instance_id, full.needed_bytes + _SPARE_BYTES)
+        self._changed(instance_id)
 
     def _parse(self, arrival: instances.Arrival) -> None:
         try:
@@ -152,7 +163,7 @@ class Worker:
     def _finish(self, claimed: queue.Claim) -> None:
         started = clock.monotonic()
         try:
-            result = self._read(self._sources(claimed), claimed)
+            result = self._read(self._sources(claimed), claimed, self._budget.begin)
             report = to_json(result)
         except (SetupError, StorageError, MemoryError):
             raise
@@ -183,7 +194,7 @@ class Worker:
             completed_at=result.completed_at,
             has_preview=result.view_pixels is not None,
         )
-        queue.complete(self._database, claimed, outcome)
+        queue.complete(self._database, claimed, outcome, self._settings.destination)
 
     def _sources(self, claimed: queue.Claim) -> Iterator[SourceImage]:
         return (SourceImage(source=path.name, outcome=self._image(number, path)) for number, path in claimed.sources)
@@ -195,6 +206,9 @@ class Worker:
             return last[1]
         try:
             return self._reader.read(self._path(path))
+        except NoRoomError as full:
+            self._hold(instance_id, full)
+            raise _DecodeAgainError(instance_id) from full
         except UnreadableError as error:
             return self._unread(instance_id, path, error)
 
@@ -226,7 +240,6 @@ def run(settings: Settings, last_exit: int = 0) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     database = connect(settings.database)
     engines = load_engines(settings)
-    budget = Budget(settings)
     speaker, listener = Speaker(settings.run_dir, "worker"), Listener(settings.run_dir, "worker")
     queue.recover(database, clock.utc(), run_id=identity(os.getppid()), fault=fault(settings, last_exit))
     faults = [engine for engine in engines.values() if isinstance(engine, ModelError)]
@@ -235,13 +248,10 @@ def run(settings: Settings, last_exit: int = 0) -> int:
     if not faults:
         queue.retry(database, ModelError.texts)
     log.event("tried_again", count=quarantine.retry(database, judged_elsewhere=True))
-    # A killed worker leaves an image of a patient behind.
-    for left in settings.run_dir.glob(f"{FOLDER_PREFIX}*"):
-        shutil.rmtree(left, ignore_errors=True)
 
-    def read(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+    def read(sources: Iterable[SourceImage], claimed: queue.Claim, begin: Callable[[str], None]) -> StudyResult:
         known = Known(stated_age_years=claimed.stated_age_years, prior=claimed.prior)
-        return read_study(sources, engines, claimed.study_key, known, budget.begin)
+        return read_study(sources, engines, claimed.study_key, known, begin)
 
     with Reader(folder=settings.run_dir) as reader:
         status = _work(Worker(settings, database, reader, read, speaker.wake), database, listener, stopped)
@@ -259,8 +269,6 @@ def _work(worker: Worker, database: Database, listener: Listener, stopped: threa
             is_interrupted = False
             is_busy = worker.step()
         except (SetupError, StorageError) as error:
-            if error.code == "damaged":  # for the supervisor, which makes another
-                raise
             log.event("work_interrupted", code=error.code)
             is_interrupted, is_busy = True, False
         except MemoryError:  # a new process gets it all back

@@ -21,7 +21,8 @@ _PATIENCE_S = 30.0
 """A sender that moves an archive over one association must not keep the first study of it from its reading."""
 _COMING = """EXISTS (SELECT 1 FROM instances WHERE study_id = studies.id AND association_id IN (
     SELECT id FROM associations WHERE state = 'open' UNION ALL
-    SELECT association_id FROM instances WHERE state = 'received' AND association_id IS NOT NULL))"""
+    SELECT association_id FROM instances
+        WHERE state = 'received' AND needed_bytes = 0 AND association_id IS NOT NULL))"""
 _QUIET = "(boot_id != :boot OR :now - touched_s >= quiet_s)"
 _FORGOTTEN = "(boot_id != :boot OR :now - touched_s >= :patience)"
 

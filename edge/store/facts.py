@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from sqlite_utils import Database
 
 RUNNING_S = "running_s"
@@ -21,6 +23,18 @@ DROP_FOLDER = "drop_folder"
 
 PACS_ANSWER, WORKLIST_ANSWER = "pacs_answer", "worklist_answer"
 """How the last request to each ended (``edge.store.peers``)."""
+
+BOX_ID = "box_id"
+"""Random name of this box, 32 hexadecimal digits; it stands in the objects that the box makes."""
+
+
+def box_id(database: Database) -> str:
+    """``BOX_ID``, made where there is none yet, within the caller's transaction."""
+    kept = text(database, BOX_ID)
+    if kept is None:
+        kept = secrets.token_hex(16)
+        keep(database, BOX_ID, kept)
+    return kept
 
 
 def number(database: Database, name: str) -> float:

@@ -85,13 +85,16 @@ class Attributes:
     acquired_at: datetime | None = None
 
 
-def add_received(database: Database, instance: Instance, association_id: int | None = None) -> Receipt:
+def add_received(
+    database: Database, instance: Instance, association_id: int | None = None, *, is_counted: bool = False
+) -> Receipt:
     """Record an object whose file is already safe on the disk.
 
     Parameters
     ----------
     association_id : the delivery that brought it; that of a second copy counts, since it may
         end well where the first was broken off.
+    is_counted : whether its bytes count already as used.
 
     Raises
     ------
@@ -102,7 +105,9 @@ def add_received(database: Database, instance: Instance, association_id: int | N
         receipt = _same_content(database, instance)
         if receipt is not None and not receipt.is_new:
             quarantine_.retry_one(database, receipt.instance_id)
-        receipt = receipt or _insert(database, instance)
+        if receipt is None:
+            receipt = _insert(database, instance)
+            facts.add(database, facts.USED_BYTES, 0 if is_counted else instance.size_bytes)
         if association_id is not None:
             database.execute(
                 "UPDATE instances SET association_id = ? WHERE id = ?", (association_id, receipt.instance_id)
@@ -112,23 +117,34 @@ def add_received(database: Database, instance: Instance, association_id: int | N
         return receipt
 
 
-def next_arrival(database: Database, run_id: str = "") -> Arrival | None:
+def next_arrival(database: Database, run_id: str = "", free_bytes: int = 0) -> Arrival | None:
     """Take the oldest unparsed object and count the attempt, or None where there is none.
 
     Parameters
     ----------
     run_id : the run of the box that takes it, see ``queue.recover``.
+    free_bytes : of the disk; what waits for more room than that is left alone, and what waits for less comes last.
     """
     with writing(database):
         row = database.execute(
             """UPDATE instances SET attempts = attempts + 1, run_id = ? WHERE id =
-                   (SELECT id FROM instances WHERE state = 'received' ORDER BY id LIMIT 1)
+                   (SELECT id FROM instances WHERE state = 'received' AND needed_bytes <= ?
+                    ORDER BY needed_bytes > 0, id LIMIT 1)
                RETURNING id, path, attempts""",
-            (run_id,),
+            (run_id, free_bytes),
         ).fetchone()
         if row is None:
             return None
         return Arrival(instance_id=row["id"], path=Path(row["path"]), attempts=row["attempts"])
+
+
+def hold(database: Database, instance_id: int, needed_bytes: int) -> None:
+    """Have an object wait until the disk has room for its pixels; what was tried so far does not count."""
+    with writing(database):
+        database.execute(
+            "UPDATE instances SET state = 'received', attempts = 0, needed_bytes = ? WHERE id = ?",
+            (needed_bytes, instance_id),
+        )
 
 
 def identify(
@@ -175,7 +191,8 @@ def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s
         born = _study_of(database, instance_id)
         study_id = _named_study(database, attributes.study_instance_uid) or born
         database.execute(
-            """UPDATE instances SET state = 'parsed', study_id = ?, series_instance_uid = ?, study_instance_uid = ?
+            """UPDATE instances SET state = 'parsed', needed_bytes = 0, study_id = ?, series_instance_uid = ?,
+                   study_instance_uid = ?
                WHERE id = ?""",
             (study_id, attributes.series_instance_uid or "", attributes.study_instance_uid or "", instance_id),
         )
@@ -212,7 +229,7 @@ def quarantine(database: Database, instance_id: int, remark: Remark, attributes:
     reason = remark.as_json()
     with writing(database):
         database.execute(
-            "UPDATE instances SET state = 'quarantined', reason = ?, judged_by = ? WHERE id = ?",
+            "UPDATE instances SET state = 'quarantined', needed_bytes = 0, reason = ?, judged_by = ? WHERE id = ?",
             (json.dumps(reason), __version__, instance_id),
         )
         study_id = _own_study(database, instance_id)
@@ -229,7 +246,8 @@ def restore(database: Database, instance_id: int, path: Path) -> None:
     """Give an object whose file is gone another file with its content; it is read again."""
     with writing(database):
         database.execute(
-            "UPDATE instances SET path = ?, state = 'received', attempts = 0, outages = 0, reason = NULL WHERE id = ?",
+            """UPDATE instances SET path = ?, state = 'received', attempts = 0, outages = 0, needed_bytes = 0,
+                   reason = NULL WHERE id = ?""",
             (str(path), instance_id),
         )
         database.execute(
@@ -293,7 +311,6 @@ def _insert(database: Database, instance: Instance) -> Receipt:
     database.table("instances").insert(row)
     instance_id = database.execute("SELECT last_insert_rowid()").fetchone()[0]
     database.execute("UPDATE studies SET newest_instance_id = ? WHERE id = ?", (instance_id, study_id))
-    facts.add(database, facts.USED_BYTES, instance.size_bytes)
     return Receipt(instance_id=instance_id, study_key=study_key, path=instance.path, is_new=True)
 
 

@@ -155,7 +155,8 @@ def settle(database: Database) -> list[int]:
                 WHERE pulls.state = 'came' AND studies.state NOT IN {_UNSETTLED}
                     AND NOT EXISTS (SELECT 1 FROM pulls AS other WHERE other.study_id = pulls.study_id AND
                         (other.state IN ('queued', 'running') AND other.kind = 'study'
-                         OR EXISTS (SELECT 1 FROM instances WHERE state = 'received' AND id <= other.newest_instance)
+                         OR EXISTS (SELECT 1 FROM instances
+                             WHERE state = 'received' AND needed_bytes = 0 AND id <= other.newest_instance)
                          OR EXISTS (SELECT 1 FROM studies AS earlier WHERE other.kind = 'study' AND
                              earlier.study_instance_uid = other.study_instance_uid AND earlier.state IN {_UNSETTLED})))
             """  # noqa: S608

@@ -20,6 +20,8 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 _QUERY = f"""
     SELECT studies.*, (SELECT count(*) FROM instances WHERE study_id = studies.id) AS instance_count,
         NOT is_final AND {BROKEN_OFF} AS is_broken_off,
+        EXISTS (SELECT 1 FROM instances
+            WHERE study_id = studies.id AND state = 'received' AND needed_bytes > 0) AS waits_for_room,
         NOT EXISTS (SELECT 1 FROM instances WHERE study_id = studies.id AND NOT clock_trusted)
         AND NOT EXISTS (SELECT 1 FROM results WHERE study_id = studies.id AND NOT clock_trusted) AS clock_trusted
     FROM studies
@@ -41,6 +43,7 @@ class WorklistRow:
     is_broken_off : whether its sender broke off, so that images may be missing.
     clock_trusted : False where the clock could not be right when an image came or a result was made.
     is_prior : the box fetched it to compare another study with.
+    waits_for_room : an image of it is read only once there is more room on the disk.
     """
 
     study_key: str
@@ -59,6 +62,7 @@ class WorklistRow:
     is_broken_off: bool
     clock_trusted: bool
     is_prior: bool
+    waits_for_room: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,7 @@ class StudyView(WorklistRow):
     version_times: list[str]
     accession_number: str
     birth_date: date | None
+    acquired_at: datetime | None
     sex: str
     pulled: list[tuple[str, str]]
 
@@ -127,6 +132,7 @@ def study(source: Path | Database, study_key: str, version: int | None = None) -
         version_times=[result["completed_at"] for result in results],
         accession_number=row["accession_number"],
         birth_date=date.fromisoformat(row["birth_date"]) if row["birth_date"] else None,
+        acquired_at=datetime.fromisoformat(row["acquired_at"]) if row["acquired_at"] else None,
         sex=row["sex"],
         pulled=[(ended["kind"], ended["code"]) for ended in pulled],
     )
@@ -190,4 +196,5 @@ def _line(row: Any) -> dict[str, Any]:
         "clock_trusted": bool(row["clock_trusted"]),
         "is_broken_off": state in _READ and bool(row["is_broken_off"]),
         "is_prior": bool(row["is_prior"]),
+        "waits_for_room": bool(row["waits_for_room"]),
     }

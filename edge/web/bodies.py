@@ -58,7 +58,6 @@ class _Refusal(Error):  # type: ignore[misc]
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
     adj: Any
     completed: bool
-    chunked: bool
     begun_at: float | None = None
     refusal: Error | None = None
 
@@ -89,8 +88,6 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class _Telling(ErrorTask):  # type: ignore[misc]
-    request: Any
-
     def execute(self) -> None:
         """Answer what no page sees."""
         self.request.error = _Refusal(self.request.error.code)

@@ -2,7 +2,6 @@
 
 PS3.18 leaves the body of such an answer open (section 10.5.3); only a store response, which names
 objects, has a form of its own. The words are English, since they end up in the log of a program.
-Used by the page and by the server in front of it, which refuses what no page ever sees.
 """
 
 from __future__ import annotations
@@ -31,12 +30,7 @@ _FAULT = ("fault", "The box could not do this.")
 
 
 def told(status: int, error: Exception | None = None) -> str:
-    """The body of an answer, as JSON.
-
-    Parameters
-    ----------
-    error : what the box itself says, if it does.
-    """
+    """The body of an answer, as JSON; ``error`` is what the box itself says, where it does."""
     code, reason = _TOLD.get(status, _FAULT)
     if isinstance(error, EdgeError):
         code, reason = error.code, error.text % error.values

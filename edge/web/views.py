@@ -21,12 +21,13 @@ from werkzeug.wrappers import Response as AnyResponse
 from edge import log, overlay, wording
 from edge.config import Settings
 from edge.errors import BadAgeError, StorageError
-from edge.store import budget, dropped, facts, peers, quarantine, queue, retention, studies
+from edge.store import budget, dropped, facts, peers, quarantine, queue, retention, sent, studies
 from edge.store.database import opened
 from edge.store.journal import Action, note_alone
 from edge.types import N_, State
 from edge.web import asked, languages
 from edge.web.live import Live
+from edge.web.outbox import summary
 
 SHOWN = 100
 _REMEMBERED = 512
@@ -76,6 +77,7 @@ class Pages:
             ("/study/<key:key>.json", self.result),
             ("/study/<key:key>/<version:version>", self.older),
             ("/study/<key:key>/<version:version>.json", self.older_result),
+            ("/study/<key:key>/<version:version>.pdf", self.paper),
             ("/study/<key:key>/age", self.age),
             ("/study/<key:key>/<version:version>/picture.jpg", self.picture),
             ("/study/<key:key>/<version:version>/thumbnail.jpg", self.thumbnail),
@@ -124,9 +126,14 @@ class Pages:
             possible=_possible(found, result, verdict.kind),
             quality=_quality(found, result),
             age=None if found.is_old else _age(found, result),
+            sent=[] if found.is_old else self._sent(key),
             size_px=size,
             **(_drawn(result, *size) if size else {}),
         )
+
+    def _sent(self, key: str) -> list[dict[str, Any]]:
+        with opened(self._settings.database) as database:
+            return summary(sent.of_study(database, key))
 
     def age(self, key: str) -> AnyResponse:
         """The address of a form that was sent, when a browser asks for it again: its study."""
@@ -154,6 +161,17 @@ class Pages:
     def older_result(self, key: str, version: int) -> Response:
         """An earlier result of a study, by the same schema."""
         return _json(self._viewed(key, version))
+
+    def paper(self, key: str, version: int) -> Response:
+        """A result as the printable report."""
+        from edge.web.printing import printed
+
+        found = self._found(key, version)
+        if found.result is None:
+            abort(404)
+        content = printed(self._settings, found, languages.current())
+        note_alone(self._settings.database, Action.PRINTED, study_key=key, host=request.remote_addr or "")
+        return Response(content, mimetype="application/pdf")
 
     def picture(self, key: str, version: int) -> Response:
         """The picture of a study as JPEG."""
@@ -193,6 +211,7 @@ class Pages:
                 warn_from=budget.WARN_FROM,
                 refuse_from=budget.REFUSE_FROM,
                 counts=studies.counts(database),
+                destinations=sent.standings(database, self._settings),
                 rebuilt_at=facts.text(database, facts.REBUILT_AT),
                 folder=self._settings.intake.folder,
                 standing=dropped.standing(database),
@@ -268,7 +287,8 @@ def _json(found: studies.StudyView) -> Response:
 
 
 def _stamp(found: studies.StudyView) -> str:
-    return f"{found.state.value} {found.version} {found.instance_count} {len(found.pulled)}"
+    waits = " waits" if found.waits_for_room else ""
+    return f"{found.state.value} {found.version} {found.instance_count} {len(found.pulled)}{waits}"
 
 
 def _standing(found: studies.StudyView) -> str:

@@ -50,6 +50,15 @@ def test_every_action_has_its_message() -> None:
 
 
 @pytest.mark.parametrize("action", Action)
+def test_a_record_takes_as_much_room_as_the_readme_says(action: Action) -> None:
+    """Audit files are never deleted, so that what a record takes decides how long a disk lasts."""
+    fields: dict[str, str | int] = {"study_key": KEY, "ae_title": "X-RAY", "host": "192.168.100.100", "count": 3}
+    beside_the_message = 2 * 64 + 12  # two hashes and a number
+    text = ET.tostring(message(action, **fields), encoding="unicode")
+    assert len(text) + beside_the_message < 1500
+
+
+@pytest.mark.parametrize("action", Action)
 @pytest.mark.parametrize("fields", [{}, {"study_key": KEY, "ae_title": "X", "host": "10.0.0.9", "count": 3}])
 def test_messages_follow_the_schema(action: Action, fields: dict[str, str | int]) -> None:
     root = message(action, **fields)

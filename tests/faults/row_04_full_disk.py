@@ -33,7 +33,7 @@ _OUT_OF_RESOURCES = 0xA700
 def _run(trial: Trial) -> Outcome:
     rounds, chance, ledger = trial.count(2, 20), trial.random(), Ledger()
     answers, alive, found = 0, 0, []
-    with _small_disk(trial.folder / "var") as folder:
+    with small_disk(trial.folder / "var") as folder:
         settings = box_settings(folder)
         grow(folder, _FIRST_MB)
         with served(settings) as box:
@@ -41,7 +41,7 @@ def _run(trial: Trial) -> Outcome:
             for number in range(rounds):
                 grow(folder, _FIRST_MB + number * _MORE_MB)
                 taken = _fill(box, ledger, chance)
-                with _filler(folder):
+                with filler(folder):
                     refused = [_send(box, ledger, chance) for _ in range(_BEYOND)]
                     alive += _is_alive(box)
                 answers += refused.count(_OUT_OF_RESOURCES)
@@ -63,7 +63,7 @@ def _run(trial: Trial) -> Outcome:
 
 def _starts_full(settings: Settings) -> bool:
     """Whether the box starts on a disk without a free byte, shows what it has, and refuses."""
-    with _filler(settings.data_dir):
+    with filler(settings.data_dir):
         try:
             with served(settings) as box:
                 return _is_alive(box) and _send(box, Ledger(), random.Random(0)) == _OUT_OF_RESOURCES  # noqa: S311
@@ -72,7 +72,8 @@ def _starts_full(settings: Settings) -> bool:
 
 
 @contextmanager
-def _small_disk(folder: Path) -> Generator[Path, None, None]:
+def small_disk(folder: Path) -> Generator[Path, None, None]:
+    """A folder that is a file system of its own, which ``grow`` gives a size."""
     folder.mkdir()
     if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(folder)], check=False).returncode:
         raise Skipped("no right to mount a file system here")
@@ -105,7 +106,7 @@ def _send(box: Box, ledger: Ledger, chance: random.Random) -> int | None:
 
 
 @contextmanager
-def _filler(folder: Path) -> Generator[None, None, None]:
+def filler(folder: Path) -> Generator[None, None, None]:
     """Something else fills the disk to the last byte."""
     path = folder / "filler"
     try:

@@ -110,7 +110,9 @@ def test_every_room_stands_in_the_table() -> None:
     assert [room for room in sorted(rooms) if f"`{room}/`" not in README] == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGES.md", "docs/result.md", "requirements/README.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CHANGES.md", "docs/result.md", "docs/objects.md", "requirements/README.md"]
+)
 def test_links_lead_to_files_and_headings(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -134,6 +136,8 @@ def _settings(kind: type[Any], prefix: str) -> Iterator[tuple[str, str, str]]:
         else:
             default = str(field.default) if isinstance(field.default, Path) else field.default
             yield prefix + field.name, json.dumps(default), field.metadata["help"]
+            if field.metadata["tables"]:
+                yield from _settings(field.metadata["tables"], f"{prefix}{field.name}.")
 
 
 def _commands(

@@ -33,7 +33,7 @@ from tests.support.sender import associated, cut, send, store
 from tests.support.studies import ready_box
 
 
-def reading(images: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+def reading(images: Iterable[SourceImage], claimed: queue.Claim, *_: object) -> StudyResult:
     found = list(images)
     assert all(isinstance(image.outcome, ParsedImage) for image in found)
     return StudyResult(

@@ -31,7 +31,7 @@ def reader() -> Iterator[Reader]:
         yield shared
 
 
-def answer(images: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+def answer(images: Iterable[SourceImage], claimed: queue.Claim, *_: object) -> StudyResult:
     """A reading that finds nothing in the picture it was given."""
     sources = list(images)
     assert isinstance(sources[0].outcome, ParsedImage)
@@ -116,7 +116,7 @@ def test_a_stated_age_has_the_study_read_again_with_it(
 ) -> None:
     claims: list[queue.Claim] = []
 
-    def read(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+    def read(sources: Iterable[SourceImage], claimed: queue.Claim, *_: object) -> StudyResult:
         claims.append(claimed)
         return replace(answer(sources, claimed), remarks=(AGE_UNKNOWN,))
 
@@ -149,7 +149,7 @@ def test_a_study_that_breaks_the_reading_is_failed_and_the_next_is_read(
 ) -> None:
     keys = [receive(box, database, inputs.chest_dicom(tmp_path / f"{number}.dcm")) for number in range(2)]
 
-    def read(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+    def read(sources: Iterable[SourceImage], claimed: queue.Claim, *_: object) -> StudyResult:
         if claimed.study_key == keys[0]:
             raise ZeroDivisionError("CANARY")
         return answer(sources, claimed)
@@ -261,7 +261,7 @@ def test_a_full_disk_is_no_fault_of_the_study(
 def finished(box: Settings, database: Database, reader: Reader, tmp_path: Path) -> str:
     """Key of a study that was read, and is to be read once more with an age, by another worker."""
 
-    def read(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+    def read(sources: Iterable[SourceImage], claimed: queue.Claim, *_: object) -> StudyResult:
         return replace(answer(sources, claimed), remarks=(AGE_UNKNOWN,))
 
     key = receive(box, database, inputs.chest_dicom(tmp_path / "a.dcm"))
@@ -270,7 +270,7 @@ def finished(box: Settings, database: Database, reader: Reader, tmp_path: Path) 
     return key
 
 
-def answer_or_set_aside(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+def answer_or_set_aside(sources: Iterable[SourceImage], claimed: queue.Claim, *_: object) -> StudyResult:
     images = list(sources)
     if all(isinstance(image.outcome, UnreadableError) for image in images):
         return read_study(images, {}, claimed.study_key)
@@ -321,7 +321,7 @@ def test_a_new_patient_goes_before_priors_that_were_fetched(
 ) -> None:
     read: list[str] = []
 
-    def watched(sources: Iterable[SourceImage], claimed: queue.Claim) -> StudyResult:
+    def watched(sources: Iterable[SourceImage], claimed: queue.Claim, *_: object) -> StudyResult:
         read.append(claimed.study_key)
         return answer(sources, claimed)
 

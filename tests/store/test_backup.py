@@ -21,7 +21,7 @@ from edge.audit.verify import verify
 from edge.config import Settings
 from edge.errors import BackupError, SetupError, StorageError
 from edge.health.backup_command import make, put_back
-from edge.store import backup
+from edge.store import backup, signing
 from edge.store.database import connect
 from edge.store.restore import BODY, KEY, is_empty, plaintext, restore
 from edge.store.studies import worklist
@@ -54,6 +54,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def made(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(whole, tmp_path / "box.backup"))
+
+
+def test_the_key_that_signs_receipts_goes_along(tmp_path: Path) -> None:
+    first, second = ready_box(tmp_path / "first"), ready_box(tmp_path / "second")
+    key = signing.private_key(first).private_bytes_raw()
+    backup.back_up(first, None, tmp_path / "box.backup", PASSPHRASE)
+
+    restore(second, tmp_path / "box.backup", PASSPHRASE)
+
+    assert signing.private_key(second).private_bytes_raw() == key
 
 
 def state(settings: Settings) -> dict[str, bytes]:

@@ -37,7 +37,7 @@ def _installs(programs: Path, exit_status: int = 0) -> Path:
 
 def test_nothing_is_installed_where_nothing_is_missing(programs: Path) -> None:
     log = _installs(programs)
-    for name in ("dcmdump", "dciodvfy", "chromium", "Orthanc", "fusermount3", "age"):
+    for name in ("dcmdump", "dciodvfy", "pdftotext", "chromium", "Orthanc", "fusermount3", "age"):
         _pretend(programs, name, "")
     assert _run(programs).returncode == 0
     assert not log.exists()
@@ -45,7 +45,7 @@ def test_nothing_is_installed_where_nothing_is_missing(programs: Path) -> None:
 
 def test_only_what_is_missing_is_installed(programs: Path) -> None:
     log = _installs(programs)
-    for name in ("dciodvfy", "chromium", "Orthanc", "fusermount3", "age"):
+    for name in ("dciodvfy", "pdftotext", "chromium", "Orthanc", "fusermount3", "age"):
         _pretend(programs, name, "")
     assert _run(programs).returncode == 0
     assert log.read_text().splitlines()[-1].endswith(" dcmtk")

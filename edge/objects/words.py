@@ -1,0 +1,43 @@
+"""A result in lines of words, as they are burnt in and as they stand in a structured report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edge import wording
+from edge.language import Language
+from edge.objects.content import Content
+from edge.types import N_
+
+SEVERITY, OPACITIES, RATIO = N_("Severity"), N_("Opacities"), N_("Cardiothoracic ratio")
+NAMED = N_("%(name)s: %(value)s")
+VERSION, THIS_LUNG = N_("Version"), N_("%(share)s of this lung")
+_LUNGS = {"right_lung": N_("Right lung"), "left_lung": N_("Left lung")}
+
+
+def notice(language: Language) -> str:
+    """What stands in every object."""
+    return f"{language.text(wording.RESEARCH)}. {language.text(wording.UNVERIFIED)}."
+
+
+def measured(content: Content, language: Language) -> Iterator[str]:
+    """Severity, opaque shares and cardiothoracic ratio, as far as they may be said."""
+    grading = wording.GRADES.get(content.severity["grade"]) if content.severity else None
+    if grading:
+        value = f"{language.text(grading.name)}. {language.text(grading.meaning)}"
+        yield language.text(NAMED, name=language.text(SEVERITY), value=value)
+    if content.detection:
+        percent = content.detection["percent"]
+        shares = (f"{language.text(name)} {language.share(percent[lung])}" for lung, name in _LUNGS.items())
+        yield language.text(NAMED, name=language.text(OPACITIES), value=", ".join(shares))
+    if content.cardiothoracic:
+        ratio = language.decimal(content.cardiothoracic["ratio"], "0.00")
+        yield language.text(NAMED, name=language.text(RATIO), value=ratio)
+
+
+def finding(found: Mapping[str, Any], language: Language) -> str:
+    """What a finding is, where it lies, and how much of its lung it covers."""
+    name = language.text(wording.FINDINGS.get(found["code"], found["code"]))
+    share = language.text(THIS_LUNG, share=language.share(found["lung_percent"]))
+    return f"{name}, {language.text(wording.place(found))}, {share}"

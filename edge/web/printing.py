@@ -1,0 +1,81 @@
+"""The printable report of a study, as the page hands it out.
+
+Whose image it is comes from the store, which the page shows too; the stored image, a file of strangers,
+is not opened for it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydicom import config as pydicom_config
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+from edge.config import Settings
+from edge.objects import receipt
+from edge.objects.case import Case
+from edge.objects.report import pdf
+from edge.store import facts, signing, studies
+from edge.store.database import opened, writing
+
+
+def printed(settings: Settings, found: studies.StudyView, language: str) -> bytes:
+    """The report of the result that is shown, as a PDF.
+
+    Raises
+    ------
+    SetupError, StorageError
+        There is no key to sign its receipt with, and none can be made.
+    """
+    result = found.result or {}
+    box_id = _box_id(settings)
+    text = receipt.issue(signing.private_key(settings), box_id, found.study_key, found.version, result)
+    case = Case(
+        report=result,
+        study_key=found.study_key,
+        version=found.version,
+        source=_header(found),
+        view=_view(studies.preview_path(settings, found.study_key, found.version)),
+        box_id=box_id,
+        language=language,
+        paper=settings.web.paper,
+        receipt=text,
+    )
+    return pdf(case)
+
+
+def _box_id(settings: Settings) -> str:
+    with opened(settings.database) as database:
+        known = facts.text(database, facts.BOX_ID)
+        if known is not None:  # a full disk must not keep anybody from printing
+            return known
+        with writing(database):
+            return facts.box_id(database)
+
+
+def _header(found: studies.StudyView) -> Dataset:
+    header = Dataset()
+    header.SpecificCharacterSet = "ISO_IR 192"
+    header.PatientSex = found.sex if found.sex in {"F", "M", "O"} else ""
+    for tag, vr, text in (
+        ("PatientName", "PN", found.patient_name),
+        ("PatientID", "LO", found.patient_id),
+        ("AccessionNumber", "SH", found.accession_number),
+        ("PatientBirthDate", "DA", f"{found.birth_date:%Y%m%d}" if found.birth_date else ""),
+        ("StudyDate", "DA", f"{found.acquired_at:%Y%m%d}" if found.acquired_at else ""),
+    ):
+        header.add(DataElement(tag, vr, text, validation_mode=pydicom_config.IGNORE))
+    return header
+
+
+def _view(path: Path) -> npt.NDArray[np.uint8]:
+    """The picture of the page; one black pixel where there is none."""
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            return np.asarray(image.convert("L"))
+    except OSError:
+        return np.zeros((1, 1), np.uint8)
