@@ -201,6 +201,7 @@ def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s
             database.execute("UPDATE studies SET state = 'parsed' WHERE id = ?", (study_id,))
         else:
             _drop_if_bare(database, born)
+        quarantine_.settle(database, instance_id, study_id, attributes.patient_id)
         _date(database, study_id, attributes)
         completeness.touch(database, study_id, quiet_s)
         row = database.execute("SELECT study_key FROM studies WHERE id = ?", (study_id,)).fetchone()
@@ -325,7 +326,9 @@ def _new_study(database: Database, received_at: str) -> tuple[int, str]:
 def _own_study(database: Database, instance_id: int) -> int:
     """The study of an object that is alone in it; one that others share it leaves for a row of its own."""
     born = _study_of(database, instance_id)
-    others = "SELECT 1 FROM instances WHERE study_id = ? AND id != ?"
+    # A damaged one that was put beside the same object (``quarantine.settle``) is no reason to part.
+    others = """SELECT 1 FROM instances WHERE study_id = ?1 AND id != ?2 AND NOT (state = 'quarantined' AND
+                sop_instance_uid = (SELECT nullif(sop_instance_uid, '') FROM instances WHERE id = ?2))"""
     if database.execute(others, (born, instance_id)).fetchone() is None:
         return born
     (received_at,) = database.execute("SELECT received_at FROM instances WHERE id = ?", (instance_id,)).fetchone()
