@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_certificate(commands)
     _add_store(commands)
     _add_quarantine(commands)
+    _add_outbox(commands)
     _add_doctor(commands)
     _add_audit(commands)
     _add_clock(commands)
@@ -140,6 +141,15 @@ def _add_quarantine(commands: _Commands) -> None:
     export.set_defaults(run=_late("health.store_command:export_quarantine", "folder"))
     retry = verbs.add_parser("retry", help="have all of them read again")
     retry.set_defaults(run=_late("health.store_command:retry_quarantine"))
+
+
+def _add_outbox(commands: _Commands) -> None:
+    command = commands.add_parser("outbox", help="results on their way to the archives of the settings")
+    verbs = command.add_subparsers(required=True, metavar="VERB")
+    verbs.add_parser("list", help="print what waits and what could not be sent").set_defaults(run=_list_outbox)
+    retry = verbs.add_parser("retry", help="have what could not be sent be sent again")
+    retry.add_argument("number", type=int, nargs="?", metavar="NUMBER", help="of one object, as the list has it")
+    retry.set_defaults(run=_retry_outbox)
 
 
 def _add_doctor(commands: _Commands) -> None:
@@ -239,6 +249,23 @@ def _rebuild_store(given: argparse.Namespace, settings: config.Settings) -> int:
 
     with locked(settings):
         return make_anew(settings)
+
+
+def _list_outbox(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.store import sent
+
+    for line in sent.lines(sent.listed(settings.database, -1)):
+        print(line)
+    return 0
+
+
+def _retry_outbox(given: argparse.Namespace, settings: config.Settings) -> int:
+    from edge.store import database, outbox
+
+    with database.opened(settings.database) as opened:
+        count = outbox.retry(opened, given.number)
+    print(f"{count} objects are sent again")
+    return int(given.number is not None and not count)
 
 
 def _doctor(given: argparse.Namespace, settings: config.Settings) -> int:

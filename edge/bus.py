@@ -16,7 +16,7 @@ import zmq
 
 from edge.errors import SetupError
 
-SPEAKERS = ("receiver", "worker", "web", "intake", "fetch", "housekeeping")
+SPEAKERS = ("receiver", "worker", "web", "intake", "fetch", "housekeeping", "export")
 """Processes that speak; one that does not run is not heard."""
 _QUEUED = 100
 _MAX_PATH = 100  # sockaddr_un holds 108 bytes

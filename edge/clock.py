@@ -9,6 +9,7 @@ being asked, which lets any machine on it move the clock.
 
 from __future__ import annotations
 
+import secrets
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -79,3 +80,30 @@ def set_system(moment: datetime) -> None:
         Where this user may not (clock_settime(2) needs CAP_SYS_TIME).
     """
     time.clock_settime(time.CLOCK_REALTIME, moment.timestamp())
+
+
+class Wait:
+    """How long somebody who failed is left alone: twice as long each time, and never all at the same moment.
+
+    Parameters
+    ----------
+    first_s, longest_s : seconds of the first wait, and of one that does not grow any more.
+    """
+
+    def __init__(self, first_s: float, longest_s: float) -> None:
+        self._first_s, self._longest_s = first_s, longest_s
+        self.reset()
+
+    def reset(self) -> None:
+        """Ask again at once."""
+        self._over_at, self._next_s = 0.0, self._first_s
+
+    def longer(self, least_s: float = 0.0) -> None:
+        """Wait, and twice as long the next time; at least as long as the other side asked for."""
+        jitter = 0.5 + secrets.randbelow(501) / 1000
+        self._over_at = monotonic() + max(least_s, self._next_s * jitter)
+        self._next_s = min(2 * self._next_s, self._longest_s)
+
+    def is_over(self) -> bool:
+        """Whether to ask now."""
+        return monotonic() >= self._over_at

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from edge.errors import SetupError
+from edge.types import Kind
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,10 +31,14 @@ PAPERS = ("a4", "letter")
 LOOPBACK = "127.0.0.1"
 """Where the page listens: there are no roles yet, so nobody but the box's own screen may reach it."""
 _PORTS = range(65536)
+_KINDS = tuple(kind.value for kind in Kind)
+_NAME = re.compile("[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,30}[A-Za-z0-9])?")
 
 
-def _setting(default: Any, help: str, allowed: range | tuple[str, ...] | None = None) -> Any:
-    return field(default=default, metadata={"help": help, "allowed": allowed})
+def _setting(
+    default: Any, help: str, allowed: range | tuple[str, ...] | None = None, *, tables: type | None = None
+) -> Any:
+    return field(default=default, metadata={"help": help, "allowed": allowed, "tables": tables})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +107,37 @@ class WorklistSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationSettings:
+    """One archive that results are sent to."""
+
+    name: str = _setting("", "what the page calls it: 1 to 32 letters, digits, spaces, dots and dashes; must be given")
+    kind: str = _setting("dicom", "`dicom` for C-STORE, `stow` for DICOMweb", ("dicom", "stow"))
+    ae_title: str = _setting("PACS", "its AE title (`dicom`)")
+    host: str = _setting("", "its host (`dicom`)")
+    port: int = _setting(104, "its DICOM port (`dicom`)", range(1, 65536))
+    tls: bool = _setting(False, "speak TLS with it (`dicom`)")
+    url: str = _setting("", "address of its DICOMweb services, such as `https://pacs.clinic/dicom-web` (`stow`)")
+    ca: str = _setting(
+        "", "file (PEM) of the authority that signed its certificate; empty for those of the box (`stow`)"
+    )
+    credential: str = _setting(
+        "", "file whose first line is `user:password` or `Bearer` and a token; empty for none (`stow`)"
+    )
+    objects: tuple[str, ...] = _setting(_KINDS, "which objects it gets", _KINDS)
+    commitment: bool = _setting(True, "ask it to confirm that it keeps them (storage commitment, `dicom`)")
+
+    @property
+    def asks_commitment(self) -> bool:
+        """Whether an object that it stored is to be confirmed: STOW-RS knows no such thing."""
+        return self.commitment and self.kind == "dicom"
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return self.url if self.kind == "stow" else f"{self.ae_title} ({self.host}:{self.port})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSettings:
     """Where audit messages go besides the box itself."""
 
@@ -137,6 +175,9 @@ class Settings:
     intake: IntakeSettings = IntakeSettings()
     pacs: PacsSettings = PacsSettings()
     worklist: WorklistSettings = WorklistSettings()
+    destination: tuple[DestinationSettings, ...] = _setting(
+        (), "where results are sent: a table `[[destination]]` for each", tables=DestinationSettings
+    )
     audit: AuditSettings = AuditSettings()
     web: WebSettings = WebSettings()
     engine: EngineSettings = EngineSettings()
@@ -200,7 +241,7 @@ def load(path: Path | None) -> Settings:
         raise SetupError("unreadable_config", path=path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SetupError("config_syntax", path=path, problem=error) from error
-    return _apart(_build(Settings, given, path, prefix=""))
+    return _checked(_build(Settings, given, path, prefix=""))
 
 
 def to_json(settings: Settings) -> str:
@@ -216,10 +257,53 @@ def from_json(text: str) -> Settings:
     SetupError
         For an unknown key or a value that cannot be.
     """
-    return _apart(_build(Settings, json.loads(text), Path("settings.json"), prefix=""))
+    return _checked(_build(Settings, json.loads(text), Path("settings.json"), prefix=""))
 
 
-def _apart(settings: Settings) -> Settings:
+def _checked(settings: Settings) -> Settings:
+    _apart(settings)
+    names = [destination.name for destination in settings.destination]
+    for number, destination in enumerate(settings.destination):
+        _check_destination(destination, f"destination[{number + 1}]")
+        if destination.name in names[:number]:
+            raise SetupError(
+                "bad_setting",
+                name=f"destination[{number + 1}].name",
+                expected="another one than that of the others",
+                value=_toml(destination.name),
+            )
+    return settings
+
+
+def _check_destination(given: DestinationSettings, where: str) -> None:
+    def check(is_right: bool, key: str, expected: str) -> None:
+        if not is_right:
+            value = _toml(getattr(given, key))
+            raise SetupError("bad_setting", name=f"{where}.{key}", expected=expected, value=value)
+
+    check(bool(_NAME.fullmatch(given.name)), "name", "1 to 32 letters, digits, spaces, dots and dashes")
+    if given.kind == "dicom":
+        check(bool(given.host), "host", "the host of the archive")
+        title = given.ae_title.strip()
+        is_title = 1 <= len(title) <= 16 and title.isascii() and title.isprintable() and "\\" not in title
+        check(is_title, "ae_title", "an AE title of 1 to 16 characters")
+        return
+    check(_is_address(given.url), "url", "an address such as https://pacs.clinic/dicom-web, without a password in it")
+    is_safe = given.url.startswith("https://") or urlsplit(given.url).hostname in ("localhost", LOOPBACK)
+    check(is_safe or not given.credential, "credential", "empty where the url is not https: all could read it")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_plain = not (parts.query or parts.fragment or parts.username or parts.password) and url.isascii()
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and has_port and is_plain and " " not in url
+
+
+def _apart(settings: Settings) -> None:
     # What is taken in from a folder is removed there: the box would take its own images, and lose them.
     own = settings.data_dir.resolve()
     for name in ("folder", "usb"):
@@ -227,7 +311,6 @@ def _apart(settings: Settings) -> Settings:
         place = Path(given).resolve()
         if given and (own == place or own in place.parents or place in own.parents):
             raise SetupError("folders_overlap", name=f"intake.{name}", path=given, data_dir=settings.data_dir)
-    return settings
 
 
 def _build(kind: type[_T], given: dict[str, Any], path: Path, prefix: str) -> _T:
@@ -247,11 +330,20 @@ def _value(setting: dataclasses.Field[Any], value: Any, path: Path, name: str) -
         return _build(type(default), value, path, prefix=f"{name}.")
     if isinstance(default, Path):
         return Path(_typed(str, value, name))
+    if setting.metadata["tables"] is not None:
+        return _tables(setting.metadata["tables"], value, path, name)
     if isinstance(default, tuple):
         if type(value) is str:  # what is most often meant
             raise _misspelt(name, f"a list, such as {_toml([value])}", value)
-        return tuple(_typed(str, item, name) for item in _typed(list, value, name))
+        allowed = setting.metadata["allowed"]
+        return tuple(_among(allowed, _typed(str, item, name), name) for item in _typed(list, value, name))
     return _among(setting.metadata["allowed"], _typed(type(default), value, name), name)
+
+
+def _tables(kind: type[_T], value: Any, path: Path, name: str) -> tuple[_T, ...]:
+    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+        raise SetupError("bad_setting", name=name, expected=f"one or more tables, as in [[{name}]]", value=_toml(value))
+    return tuple(_build(kind, table, path, f"{name}[{number}].") for number, table in enumerate(value, start=1))
 
 
 _SPELT: dict[type, str] = {

@@ -210,6 +210,45 @@ class ObjectError(EdgeError):
     }
 
 
+class SendError(EdgeError):
+    """A destination that did not take an object as it should; whoever runs it has to look.
+
+    ``text`` names the destination as the settings do. Its own words are kept apart from it: they may name a patient.
+    """
+
+    http_status = 502
+    texts = {
+        "class_refused": N_(
+            "%(peer)s takes no objects of this kind. Allow them there, or take the kind from its objects in the"
+            " settings."
+        ),
+        "object_refused": N_("%(peer)s refuses the object (%(status)s)."),
+        "object_failed": N_("%(peer)s could not store the object (%(status)s). It is sent again."),
+        "broke_off": N_("%(peer)s broke off while the object was sent. It is sent again."),
+        "stored_with_warning": N_("%(peer)s stored the object with a warning (%(status)s)."),
+        "had_it_already": N_("%(peer)s has had the object already."),
+        "no_room": N_("%(peer)s has no room (%(status)s). Make room there; the box tries again."),
+        "unreachable": N_("%(peer)s cannot be reached. Check that it runs, its address, and TLS on both sides."),
+        "nothing_accepted": N_("%(peer)s accepts nothing that the box offers. Allow the box to store there."),
+        "busy": N_("%(peer)s is busy (%(status)s). The box tries again."),
+        "unauthorized": N_("%(peer)s does not let the box in (%(status)s). Check the credential in the settings."),
+        "redirected": N_("%(peer)s sends the box to another address (%(status)s). Enter the right one as its url."),
+        "not_dicomweb": N_("%(peer)s does not answer as DICOMweb does (%(status)s). Check its url in the settings."),
+        "bad_credential": N_("The credential of %(peer)s cannot be read. Check the file that the settings name."),
+        "bad_authority": N_("The certificate file of %(peer)s cannot be read. Check its ca in the settings."),
+        "no_commitment": N_("%(peer)s offers no storage commitment: stored is all that it confirms."),
+        "commitment_refused": N_("%(peer)s could not be asked for a commitment (%(status)s). It is asked again."),
+        "commitment_late": N_("%(peer)s has not confirmed that it keeps the object. It is asked again."),
+        "commitment_denied": N_("%(peer)s had stored the object and does not keep it (%(status)s)."),
+        "not_made": N_("The box could not make the object of this result."),
+    }
+
+    def __init__(self, code: str, *, wait_s: float = 0.0, **values: object) -> None:
+        super().__init__(code, **values)
+        self.wait_s = wait_s
+        """Seconds for which the destination asked to be left alone."""
+
+
 class StatedAgeError(EdgeError):
     """An age that cannot be taken now; whoever entered it has to act."""
 
@@ -240,7 +279,7 @@ class StorageError(EdgeError):
         "no_room": N_("The box is full and takes no more images. Make room on its disk."),
         "database": N_("The database could not be read or written. Check its permissions and the disk."),
         "no_database": N_("There is no database. Start the box, which makes it from the stored images."),
-        "damaged": N_("The database is damaged. The box makes it anew at its next start."),
+        "damaged": N_("The database is damaged. The box makes it anew from the stored images."),
         "write_failed": N_("The disk could not be written."),
     }
 

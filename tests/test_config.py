@@ -100,3 +100,45 @@ def test_a_link_that_leads_into_the_data_only_later_is_seen_by_each_process_at_i
 
 def test_a_folder_whose_name_only_begins_alike_is_another(tmp_path: Path) -> None:
     assert loaded(tmp_path, f'data_dir = "{tmp_path}/box"\n[intake]\nfolder = "{tmp_path}/box-drop"\n').intake.folder
+
+
+DESTINATION = '[[destination]]\nname = "PACS"\nhost = "pacs"\n'
+
+
+def test_destinations_come_as_tables(tmp_path: Path) -> None:
+    file = tmp_path / "box.toml"
+    file.write_text(
+        DESTINATION + '[[destination]]\nname = "Web"\nkind = "stow"\nurl = "https://x.example"\nobjects = ["sc"]\n'
+    )
+    settings = config.load(file)
+    assert [one.name for one in settings.destination] == ["PACS", "Web"]
+    assert settings.destination[1].objects == ("sc",) and not settings.destination[1].asks_commitment
+    assert config.from_json(config.to_json(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[destination]\nname = "x"\n', "one or more tables, as in [[destination]]"),
+        ("[[destination]]\n", "destination[1].name"),
+        ('[[destination]]\nname = "<x>"\n', "destination[1].name"),
+        ('[[destination]]\nname = "x"\n', "destination[1].host"),
+        (DESTINATION + "adress = 1\n", "Unknown setting destination[1].adress"),
+        (DESTINATION + 'port = "104"\n', "written as 104"),
+        (DESTINATION + 'kind = "ftp"\n', "dicom or stow"),
+        (DESTINATION + 'ae_title = "A TITLE THAT IS TOO LONG"\n', "destination[1].ae_title"),
+        (DESTINATION + 'objects = ["xyz"]\n', "sc or sr or seg or gsps or pdf"),
+        (DESTINATION + DESTINATION, "another one than that of the others"),
+        (DESTINATION + 'kind = "stow"\n', "destination[1].url"),
+        (DESTINATION + 'kind = "stow"\nurl = "ftp://x"\n', "destination[1].url"),
+        (DESTINATION + 'kind = "stow"\nurl = "https://u:p@x"\n', "without a password"),
+        (DESTINATION + 'kind = "stow"\nurl = "https://x:port"\n', "destination[1].url"),
+        (DESTINATION + 'kind = "stow"\nurl = "http://x"\ncredential = "f"\n', "all could read it"),
+    ],
+)
+def test_a_destination_that_cannot_be_is_an_error_in_words(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "box.toml"
+    file.write_text(text)
+    with pytest.raises(SetupError) as caught:
+        config.load(file)
+    assert told in str(caught.value)

@@ -82,6 +82,7 @@ _FORMS: Mapping[Action, _Form] = MappingProxyType(
         Action.QUERIED: _Form("110112", "E", None, _SOURCE, _DESTINATION),
         Action.PULL_BEGUN: _Form("110102", "E", None, _DESTINATION, _SOURCE),
         Action.PULLED: _Form("110104", "C", None, _DESTINATION, _SOURCE),
+        Action.RESULT_SENT: _Form("110104", "C", None, _SOURCE, _DESTINATION),
         Action.CLOCK_SET: _Form("110113", "U", "110130"),
         Action.BACKUP_MADE: _Form("110106", "R", None, _SOURCE, _DESTINATION),
         Action.BACKUP_RESTORED: _Form("110107", "C", None, _DESTINATION, _SOURCE),
@@ -109,6 +110,7 @@ class Writer:
                 settings.dicom.ae_title,
                 settings.pacs.ae_title,
                 settings.worklist.ae_title,
+                *(destination.ae_title for destination in settings.destination),
                 *settings.dicom.calling_ae_titles,
                 *settings.dicom.called_ae_titles,
             }

@@ -73,10 +73,17 @@ class Rules:
         self._called = {_ae_title("dicom.called_ae_titles", title) for title in dicom.called_ae_titles}
         self._called.add(dicom.ae_title.strip())
         self._own_hosts = {LOOPBACK, dicom.host}
+        reporting = [destination for destination in settings.destination if destination.asks_commitment]
+        self._reporting_hosts = {destination.host for destination in reporting}
+        if self._calling:
+            self._calling |= {destination.ae_title.strip() for destination in reporting}
 
     def may_connect(self, host: str) -> bool:
-        """Whether an address is on the list; the box itself always is, or it could not look whether it works."""
-        if not self._networks or host in self._own_hosts:
+        """Whether an address is on the list; the box itself always is, or it could not look whether it works.
+
+        So is an archive that has to report what it keeps, where the settings give its address.
+        """
+        if not self._networks or host in self._own_hosts | self._reporting_hosts:
             return True
         address = ipaddress.ip_address(host)
         address = getattr(address, "ipv4_mapped", None) or address

@@ -23,7 +23,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.status import code_to_category
 
 from edge import log
-from edge.config import PacsSettings, Settings, WorklistSettings
+from edge.config import DestinationSettings, PacsSettings, Settings, WorklistSettings
 from edge.dicom.guard import TOO_LONG, GuardedSocket
 from edge.dicom.tls import client_context
 from edge.errors import PeerError
@@ -50,16 +50,22 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What an association is for: the first context is the one that counts.
+    """What an association is for.
 
     Attributes
     ----------
+    contexts : the first is the one that counts, unless ``any_will_do``.
     store : answers C-STORE requests that come on it.
+    has_other : another offer follows where the peer does not take this one, which then is no failure of its own.
+    report : answers N-EVENT-REPORT requests that come on it.
     """
 
     contexts: list[PresentationContext]
     roles: Sequence[Any] = ()
     store: Callable[[evt.Event], int] | None = None
+    has_other: bool = False
+    report: Callable[[evt.Event], Any] | None = None
+    any_will_do: bool = False
 
 
 class Peer:
@@ -70,7 +76,7 @@ class Peer:
     address : the table of the settings that it stands in.
     """
 
-    def __init__(self, settings: Settings, address: PacsSettings | WorklistSettings) -> None:
+    def __init__(self, settings: Settings, address: PacsSettings | WorklistSettings | DestinationSettings) -> None:
         self._settings = settings
         self._address = address
         self.ae_title = address.ae_title
@@ -78,7 +84,10 @@ class Peer:
 
     def error(self, code: str, **values: object) -> PeerError:
         """What went wrong with this peer, in words that name it."""
-        return PeerError(code, peer=peers.name(self._address), ae_title=self.own_ae_title, **values)
+        return PeerError(code, peer=self._name(), ae_title=self.own_ae_title, **values)
+
+    def _name(self) -> str:
+        return self._address.name if isinstance(self._address, DestinationSettings) else peers.name(self._address)
 
     def note(self, action: Action, **fields: str | int) -> None:
         """Note for the audit trail what was asked of this peer."""
@@ -153,12 +162,14 @@ class Peer:
             with self._associated(offer, limits) as association:
                 yield association
         except PeerError as error:
-            self._note_end(error)
+            if error.code != "not_offered" or not offer.has_other:
+                self._note_end(error)
             raise
         self._note_end(None)
 
     def _note_end(self, error: PeerError | None) -> None:
-        if self._settings.database.exists():
+        # A destination has its own record, which tells of objects too (edge.store.sent).
+        if self._settings.database.exists() and not isinstance(self._address, DestinationSettings):
             peers.note(self._settings.database, self._address, error)
 
     @contextmanager
@@ -169,7 +180,8 @@ class Peer:
         timer.daemon = True
         timer.start()
         try:
-            if all(c.abstract_syntax != offer.contexts[0].abstract_syntax for c in association.accepted_contexts):
+            first = offer.contexts[0].abstract_syntax
+            if not offer.any_will_do and all(c.abstract_syntax != first for c in association.accepted_contexts):
                 raise self.error("not_offered")
             yield association
             association.release()
@@ -187,6 +199,7 @@ class Peer:
         tls = (client_context(self._settings), self._address.host) if self._address.tls else None
         handlers: list[Any] = [(evt.EVT_CONN_OPEN, guard.sit_down), (evt.EVT_DATA_RECV, guard.count)]
         handlers += [(evt.EVT_C_STORE, guard.until_cut(offer.store))] if offer.store else []
+        handlers += [(evt.EVT_N_EVENT_REPORT, offer.report)] if offer.report else []
         try:
             association = entity.associate(
                 self._address.host,

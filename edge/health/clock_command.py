@@ -22,6 +22,7 @@ from edge.store.timekeeping import confirm, set_clock
 
 _SNTP_PORT = 123
 _ANSWER_S = 5
+_ALARM = 3  # leap indicator of a server whose clock is not set
 _NO_TIME = (0, 16)  # strata of a server that does not know the time itself (RFC 4330, section 4)
 _ASKED = 20  # newest images whose headers are looked at
 
@@ -77,10 +78,10 @@ def print_lan_time(host: str, port: int = _SNTP_PORT) -> int:
     """
     try:
         answer = ntplib.NTPClient().request(host, version=4, port=port, timeout=_ANSWER_S)
-    except (ntplib.NTPException, OSError):
+    except (ntplib.NTPException, OSError, UnicodeError):  # the last one for a name that cannot be one
         print("The time server does not answer. Check its address and the network.")
         return 1
-    if answer.stratum in _NO_TIME or not answer.tx_timestamp:
+    if answer.leap == _ALARM or answer.stratum in _NO_TIME or not answer.tx_timestamp:
         print("The time server does not know the time itself.")
         return 1
     _propose("That of the time server", timedelta(seconds=round(answer.offset)))

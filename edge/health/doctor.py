@@ -25,7 +25,7 @@ from edge import clock
 from edge.config import LOOPBACK, Settings
 from edge.errors import EdgeError, StorageError
 from edge.health import libraries
-from edge.store import budget, dropped, peers, recovery
+from edge.store import budget, dropped, peers, recovery, sent
 from edge.store.database import opened
 
 ModelCheck = Callable[[], Mapping[str, EdgeError | None]]
@@ -82,6 +82,7 @@ def examine(settings: Settings, models: ModelCheck) -> Iterator[Finding]:
     yield from _certificates(settings)
     yield from _drop_folder(settings, running)
     yield from _peers(settings)
+    yield from _destinations(settings)
 
 
 def is_running(settings: Settings) -> bool:
@@ -330,3 +331,26 @@ def _failed(settings: Settings, address: peers.Address) -> peers.LastAnswer | No
     except StorageError:  # told by its own line
         return None
     return last if last and last.code else None
+
+
+def _destinations(settings: Settings) -> Iterator[Finding]:
+    try:
+        found = sent.standings(settings.database, settings) if settings.database.exists() else []
+    except StorageError:  # told by its own line
+        return
+    for one in found:
+        yield _destination(one)
+
+
+def _destination(one: sent.Standing) -> Finding:
+    text = f"Destination {one.name}: {one.arrived} objects arrived, {one.waiting} wait"
+    if one.oldest:
+        text += f" (the oldest since {one.oldest[:16].replace('T', ' ')} UTC)"
+    problems = []
+    if one.trouble:
+        problems.append(f"{one.trouble['text']} So it is since {(one.since or '')[:16].replace('T', ' ')} UTC.")
+    if one.dead:
+        problems.append(f"{one.dead} could not be sent: see chest-edge outbox list, then chest-edge outbox retry.")
+    if not one.is_known:
+        problems.append("The settings do not name it any more.")
+    return Finding(not problems, ". ".join([text, " ".join(problems)]) if problems else text)

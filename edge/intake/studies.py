@@ -8,13 +8,13 @@ Rejected: remembering the files of each stick, which on the next stick may have 
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 from sqlite_utils import Database
 
@@ -27,6 +27,7 @@ from edge.intake.mounts import Mount
 from edge.intake.tree import MOST_FILES, Parts, Tree
 from edge.store import sticks
 from edge.store.associations import Way
+from edge.store.files import scratch_file
 from edge.store.part10 import WholeFile, take_apart
 from edge.store.spool import Spool
 from edge.store.sticks import Counts, Stick, StickState
@@ -105,7 +106,11 @@ class StudyImport:
         self._files, self._counts = [], replace(sticks.NOTHING)
         folder = self._bench.settings.run_dir
         try:
-            with closing(Tree(self._mount.path)) as tree, Reader(folder=folder) as reader, _scratch(folder) as scratch:
+            with (
+                closing(Tree(self._mount.path)) as tree,
+                Reader(folder=folder) as reader,
+                scratch_file(folder) as scratch,
+            ):
                 looked = _listed(tree, reader, scratch)
                 for self._counts, parts in looked if looked else _loose(tree, reader, scratch):
                     self._files.extend(parts)
@@ -167,13 +172,7 @@ class StudyImport:
         self._told_at = clock.monotonic()
 
 
-def _scratch(folder: Path) -> tempfile._TemporaryFileWrapper[bytes]:
-    return tempfile.NamedTemporaryFile(dir=folder, prefix="stick-")
-
-
-def _listed(
-    tree: Tree, reader: Reader, scratch: tempfile._TemporaryFileWrapper[bytes]
-) -> list[tuple[Counts, list[Parts]]] | None:
+def _listed(tree: Tree, reader: Reader, scratch: IO[bytes]) -> list[tuple[Counts, list[Parts]]] | None:
     """What a DICOMDIR names, or None where there is none that leads to a file."""
     for name in _DIRECTORY_NAMES:
         studies, files = _named_by(tree, (name,), reader, scratch)
@@ -182,9 +181,7 @@ def _listed(
     return None
 
 
-def _named_by(
-    tree: Tree, place: Parts, reader: Reader, scratch: tempfile._TemporaryFileWrapper[bytes]
-) -> tuple[int, list[Parts]]:
+def _named_by(tree: Tree, place: Parts, reader: Reader, scratch: IO[bytes]) -> tuple[int, list[Parts]]:
     try:
         with closing(tree.open(place)) as file:
             _write(scratch, file.pieces(_MOST_DIRECTORY_BYTES))
@@ -194,9 +191,7 @@ def _named_by(
     return studies, [_spelt(tree, names) for names in places if names]
 
 
-def _loose(
-    tree: Tree, reader: Reader, scratch: tempfile._TemporaryFileWrapper[bytes]
-) -> Iterator[tuple[Counts, list[Parts]]]:
+def _loose(tree: Tree, reader: Reader, scratch: IO[bytes]) -> Iterator[tuple[Counts, list[Parts]]]:
     """Every file that can be DICOM, with the counts so far."""
     seen: set[str] = set()
     total = others = 0
@@ -235,7 +230,7 @@ def _study(reader: Reader, path: Path) -> str:
         return ""
 
 
-def _write(scratch: tempfile._TemporaryFileWrapper[bytes], pieces: Iterator[bytes] | list[bytes]) -> None:
+def _write(scratch: IO[bytes], pieces: Iterator[bytes] | list[bytes]) -> None:
     try:
         scratch.seek(0)
         scratch.truncate()

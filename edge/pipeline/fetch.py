@@ -60,7 +60,7 @@ class Fetcher:
             self._tasks |= {Kind.PRIORS: self._search, Kind.STUDY: self._fetch}
         if settings.worklist.host:
             self._tasks[Kind.WORKLIST] = self._match
-        self._waits = {kind: Wait() for kind in self._tasks}
+        self._waits = {kind: clock.Wait(_FIRST_WAIT_S, _LONGEST_WAIT_S) for kind in self._tasks}
         if Kind.STUDY in self._tasks:
             self._waits[Kind.STUDY] = self._waits[Kind.PRIORS]
 
@@ -123,26 +123,6 @@ class Fetcher:
             pulls.fill_accession_number(self._database, pull, accession_number)
         else:
             pulls.end(self._database, pull, code)
-
-
-class Wait:
-    """How long a peer that failed is left alone."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Ask again at once."""
-        self._over_at, self._next_s = 0.0, _FIRST_WAIT_S
-
-    def longer(self) -> None:
-        """Wait, and twice as long the next time."""
-        self._over_at = clock.monotonic() + self._next_s
-        self._next_s = min(2 * self._next_s, _LONGEST_WAIT_S)
-
-    def is_over(self) -> bool:
-        """Whether to ask now."""
-        return clock.monotonic() >= self._over_at
 
 
 def find_priors(pacs: Peer, study: Mapping[str, Any]) -> dict[str, list[str]]:

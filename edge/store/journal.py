@@ -41,6 +41,7 @@ class Action(str, Enum):
     QUERIED = "queried"
     PULL_BEGUN = "pull_begun"
     PULLED = "pulled"
+    RESULT_SENT = "result_sent"
     CLOCK_SET = "clock_set"
     BACKUP_MADE = "backup_made"
     BACKUP_RESTORED = "backup_restored"

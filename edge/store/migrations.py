@@ -224,3 +224,36 @@ def _ways(database: Database) -> None:
 def _room(database: Database) -> None:
     # How much room the pixels of a received object need that found too little; 0 for all others.
     database.execute("ALTER TABLE instances ADD COLUMN needed_bytes INTEGER NOT NULL DEFAULT 0")
+
+
+@MIGRATIONS(name="0015_outbox")
+def _outbox(database: Database) -> None:
+    # Objects that leave the box. When to try again is no column: the wall clock may jump.
+    # urgency: 0 first. tries: how often it was sent; strikes: how often it failed while the destination took others;
+    # makings: how often its making was begun and not ended. commitment: '' (none), 'wanted' or 'asked'.
+    # trouble: what went wrong, as JSON, with the destination's own words; they may not name the patient.
+    database.execute("""
+        CREATE TABLE outbox (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            study_id INTEGER NOT NULL REFERENCES studies (id) ON DELETE CASCADE,
+            version INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            destination TEXT NOT NULL,
+            state TEXT NOT NULL DEFAULT 'queued',
+            urgency INTEGER NOT NULL,
+            tries INTEGER NOT NULL DEFAULT 0,
+            strikes INTEGER NOT NULL DEFAULT 0,
+            makings INTEGER NOT NULL DEFAULT 0,
+            denials INTEGER NOT NULL DEFAULT 0,
+            trouble TEXT,
+            sop_class_uid TEXT NOT NULL DEFAULT '',
+            sop_instance_uid TEXT NOT NULL DEFAULT '',
+            commitment TEXT NOT NULL DEFAULT '',
+            transaction_uid TEXT NOT NULL DEFAULT '',
+            created_at TEXT NOT NULL,
+            changed_at TEXT NOT NULL,
+            UNIQUE (study_id, version, kind, destination)
+        )""")
+    database.execute("CREATE INDEX outbox_by_destination ON outbox (destination, state)")
+    database.execute("CREATE INDEX outbox_by_study ON outbox (study_id)")
+    database.execute("CREATE INDEX outbox_by_transaction ON outbox (transaction_uid)")

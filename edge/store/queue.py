@@ -19,8 +19,9 @@ from typing import Any
 from sqlite_utils import Database
 
 from edge import clock
+from edge.config import DestinationSettings
 from edge.errors import ReadingError, StatedAgeError
-from edge.store import completeness
+from edge.store import completeness, outbox
 from edge.store.database import folder_of, writing
 from edge.store.journal import Action, note
 from edge.store.priors import prior
@@ -82,8 +83,10 @@ def claim(database: Database, *, series: bool = True, run_id: str = "") -> Claim
     return None
 
 
-def complete(database: Database, claimed: Claim, outcome: Outcome) -> None:
-    """Store a new version of the study's result and its state, together or not at all."""
+def complete(
+    database: Database, claimed: Claim, outcome: Outcome, destinations: Iterable[DestinationSettings] = ()
+) -> None:
+    """Store a new version of the study's result, its state, and what is to be sent of it, together or not at all."""
     completed_at = outcome.completed_at.isoformat()
     with writing(database):
         database.table("results").insert(
@@ -112,6 +115,9 @@ def complete(database: Database, claimed: Claim, outcome: Outcome) -> None:
             ),
         )
         completeness.settle(database, claimed.study_id)
+        if outcome.state in (State.DONE, State.NO_RESULT):
+            rank = outbox.urgency(outcome.decision, outcome.result)
+            outbox.plan(database, claimed.study_id, claimed.next_version, rank, destinations)
 
 
 def keep_result(database: Database, claimed: Claim) -> bool:

@@ -108,14 +108,17 @@ def _delete_oldest(database: Database, settings: Settings) -> bool:
 
 
 def _oldest(database: Database, settings: Settings) -> Any:
+    names = [destination.name for destination in settings.destination]
     seen_by = facts.number(database, facts.RUNNING_S) - settings.storage.keep_days * _DAY_S
     return database.execute(
         f"""SELECT *, CASE WHEN delivered_at IS NULL THEN 'viewed' ELSE 'delivered' END AS why FROM studies
             WHERE state IN {_ENDED} AND NOT unread AND viewed_as = {_SEEN_NOW}
                 AND (delivered_at IS NOT NULL OR viewed_running_s <= ?)
                 AND NOT EXISTS (SELECT 1 FROM instances WHERE study_id = studies.id AND state = 'received')
+                AND NOT EXISTS (SELECT 1 FROM outbox WHERE study_id = studies.id
+                    AND outbox.state IN ('queued', 'sending') AND destination IN ({", ".join("?" * len(names))}))
             ORDER BY delivered_at IS NULL, id LIMIT 1""",  # noqa: S608
-        (seen_by,),
+        (seen_by, *names),
     ).fetchone()
 
 

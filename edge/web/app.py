@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from flask import Flask, Response, render_template, request
@@ -16,6 +15,7 @@ from edge.errors import EdgeError
 from edge.types import N_
 from edge.web import guard, languages, refusals
 from edge.web.live import Live
+from edge.web.outbox import OutboxPages
 from edge.web.stick import StickPages
 from edge.web.stow import Stow, UidConverter
 from edge.web.views import KeyConverter, Pages, VersionConverter
@@ -36,10 +36,7 @@ class _Page(Flask):
 
 
 def create_app(
-    settings: Settings,
-    live: Live | None = None,
-    wake: Callable[[int], None] = lambda number: None,
-    damaged: Callable[[], None] = lambda: None,
+    settings: Settings, live: Live | None = None, wake: Callable[[int], None] = lambda number: None
 ) -> Flask:
     """The page of one box.
 
@@ -48,7 +45,6 @@ def create_app(
     live : wake-ups that are already being listened to; without them open pages only look
         again by themselves from time to time.
     wake : told the number of what a page changed, from any thread, for the other processes of the box.
-    damaged : called where a page met a damaged database, from any thread.
 
     Raises
     ------
@@ -62,10 +58,11 @@ def create_app(
     live = live or Live(settings.run_dir, streams(settings))
     app.register_blueprint(Pages(settings, live, wake).blueprint())
     app.register_blueprint(StickPages(settings, live, wake).blueprint())
+    app.register_blueprint(OutboxPages(settings, wake).blueprint())
     app.register_blueprint(Stow(settings, wake).blueprint())
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.register_error_handler(HTTPException, _trouble)
-    app.register_error_handler(EdgeError, partial(_failed, damaged))
+    app.register_error_handler(EdgeError, _trouble)
     app.jinja_env.filters.update(person=wording.person, printable=wording.printable)
     app.context_processor(
         lambda: {
@@ -82,12 +79,6 @@ def create_app(
 def streams(settings: Settings) -> int:
     """How many pages may listen to wake-ups at once, so that threads are left to answer the others."""
     return max(1, settings.web.threads - _SPARE_THREADS)
-
-
-def _failed(damaged: Callable[[], None], error: EdgeError) -> tuple[str | Response, int]:
-    if error.code == "damaged":
-        damaged()
-    return _trouble(error)
 
 
 def _trouble(error: Exception) -> tuple[str | Response, int]:

@@ -21,12 +21,13 @@ from werkzeug.wrappers import Response as AnyResponse
 from edge import log, overlay, wording
 from edge.config import Settings
 from edge.errors import BadAgeError, StorageError
-from edge.store import budget, dropped, facts, peers, quarantine, queue, retention, studies
+from edge.store import budget, dropped, facts, peers, quarantine, queue, retention, sent, studies
 from edge.store.database import opened
 from edge.store.journal import Action, note_alone
 from edge.types import N_, State
 from edge.web import asked, languages
 from edge.web.live import Live
+from edge.web.outbox import summary
 
 SHOWN = 100
 _REMEMBERED = 512
@@ -125,9 +126,14 @@ class Pages:
             possible=_possible(found, result, verdict.kind),
             quality=_quality(found, result),
             age=None if found.is_old else _age(found, result),
+            sent=[] if found.is_old else self._sent(key),
             size_px=size,
             **(_drawn(result, *size) if size else {}),
         )
+
+    def _sent(self, key: str) -> list[dict[str, Any]]:
+        with opened(self._settings.database) as database:
+            return summary(sent.of_study(database, key))
 
     def age(self, key: str) -> AnyResponse:
         """The address of a form that was sent, when a browser asks for it again: its study."""
@@ -205,6 +211,7 @@ class Pages:
                 warn_from=budget.WARN_FROM,
                 refuse_from=budget.REFUSE_FROM,
                 counts=studies.counts(database),
+                destinations=sent.standings(database, self._settings),
                 rebuilt_at=facts.text(database, facts.REBUILT_AT),
                 folder=self._settings.intake.folder,
                 standing=dropped.standing(database),

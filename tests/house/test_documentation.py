@@ -136,6 +136,8 @@ def _settings(kind: type[Any], prefix: str) -> Iterator[tuple[str, str, str]]:
         else:
             default = str(field.default) if isinstance(field.default, Path) else field.default
             yield prefix + field.name, json.dumps(default), field.metadata["help"]
+            if field.metadata["tables"]:
+                yield from _settings(field.metadata["tables"], f"{prefix}{field.name}.")
 
 
 def _commands(

@@ -57,8 +57,8 @@ def read(box: Settings, database: Database) -> Iterator[Callable[[], None]]:
     by = with_opacities(OPAQUE, adult_other_pneumonia=20.0)
     with Reader() as reader:
 
-        def answer(sources, claimed):  # type: ignore[no-untyped-def]
-            return read_study(sources, by, claimed.study_key, Known(prior=claimed.prior))
+        def answer(sources, claimed, begin):  # type: ignore[no-untyped-def]
+            return read_study(sources, by, claimed.study_key, Known(prior=claimed.prior), begin)
 
         worker = Worker(box, database, reader, answer, lambda number: None)
 

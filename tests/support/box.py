@@ -116,6 +116,10 @@ def _toml(settings: Settings) -> str:
     """All settings as a file; what JSON writes of a text, a number, a truth value or a list is TOML too."""
     given = json.loads(config.to_json(settings))
     lines = [f"data_dir = {json.dumps(given.pop('data_dir'))}"]
+    for name, tables in [(name, values) for name, values in given.items() if isinstance(values, list)]:
+        del given[name]
+        for values in tables:
+            lines += [f"[[{name}]]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
     for table, values in given.items():
         lines += [f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
     return "\n".join(lines) + "\n"

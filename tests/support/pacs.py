@@ -64,10 +64,10 @@ class Orthanc:
     port: int
     http_port: int
 
-    def api(self, path: str, body: bytes | dict[str, Any] | None = None) -> Any:
+    def api(self, path: str, body: bytes | dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> Any:
         """GET, or POST with a body; the JSON of the answer."""
         data = json.dumps(body).encode() if isinstance(body, dict) else body
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", data)  # noqa: S310
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", data, headers or {})  # noqa: S310
         with urllib.request.urlopen(request, timeout=WAIT_S) as answer:  # noqa: S310
             return json.loads(answer.read())
 

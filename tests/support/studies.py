@@ -89,7 +89,7 @@ def put_finished_study(
             completed_at=clock.utc(),
             has_preview=has_preview,
         )
-        queue.complete(database, claimed, outcome)
+        queue.complete(database, claimed, outcome, settings.destination)
     finally:
         database.close()
     return study_key

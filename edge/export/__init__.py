@@ -1,0 +1,1 @@
+"""Sends results to the archives of the settings, and sees that they arrive."""

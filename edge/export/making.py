@@ -1,0 +1,130 @@
+"""Makes each object once, as a file beside its result; it is sent from there ever after.
+
+One identifier never has two contents, also where another version of the software would make the object
+differently. Rejected: making it at each try.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from sqlite_utils import Database
+
+from edge import log
+from edge.config import DestinationSettings, Settings
+from edge.dicom.limits import LONGEST_VALUE_BYTES, LimitedFile
+from edge.errors import EdgeError, ObjectError, SendError, StorageError
+from edge.objects.case import Case, kinds, make
+from edge.store import facts, outbox, studies
+from edge.store.database import writing
+from edge.store.files import make_folders, write_durably
+from edge.store.outbox import Item
+
+
+class Maker:
+    """Makes objects; used by the threads of all destinations, one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+
+    def ensure(self, database: Database, item: Item, destination: DestinationSettings) -> bool:
+        """Have the file of an object; False where there is none to send, which is then noted.
+
+        Raises
+        ------
+        StorageError
+            The disk or the database cannot be written; the object is not at fault.
+        """
+        with self._lock:
+            path = outbox.path_of(self._settings, item)
+            if item.sop_instance_uid and path.exists():
+                return True
+            if item.makings >= outbox.MAX_MAKINGS:
+                outbox.bury(database, item, destination, outbox.trouble(SendError("not_made")))
+                return False
+            outbox.make(database, item)
+            return self._made(database, item, destination, path)
+
+    def _made(self, database: Database, item: Item, destination: DestinationSettings, path: Path) -> bool:
+        try:
+            if not path.exists() and not self._write(database, item, path):
+                outbox.drop(database, item)
+                return False
+            return self._noted(database, item, path)
+        except StorageError:
+            raise
+        except ObjectError as error:
+            failed: EdgeError = error
+        except Exception as error:  # whatever a header does to the making, the next object gets its turn
+            log.event("not_made", study_id=item.study_id, error_type=type(error).__name__, where=log.where(error))
+            failed = SendError("not_made")
+        outbox.bury(database, item, destination, outbox.trouble(failed))
+        return False
+
+    def _write(self, database: Database, item: Item, path: Path) -> bool:
+        case = _case(database, self._settings, item)
+        if item.kind not in kinds(case):
+            return False
+        content = io.BytesIO()
+        make(case, item.kind).save_as(content, enforce_file_format=True)
+        try:
+            make_folders(path.parent)
+        except OSError as error:
+            raise StorageError("write_failed") from error
+        write_durably(path, [content.getvalue()])
+        return True
+
+    def _noted(self, database: Database, item: Item, path: Path) -> bool:
+        meta = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SOPInstanceUID"])
+        if outbox.made(database, item, str(meta.SOPClassUID), str(meta.SOPInstanceUID)):
+            return True
+        shutil.rmtree(path.parent.parent, ignore_errors=True)  # its study was deleted meanwhile
+        return False
+
+
+def _case(database: Database, settings: Settings, item: Item) -> Case:
+    row = database.execute(
+        "SELECT result FROM results WHERE study_id = ? AND version = ?", (item.study_id, item.version)
+    ).fetchone()
+    if row is None:
+        raise ObjectError("nothing_to_show")
+    report = json.loads(row["result"])
+    with writing(database):
+        box_id = facts.box_id(database)
+    return Case(
+        report=report,
+        study_key=item.study_key,
+        version=item.version,
+        source=_header(settings.incoming / Path((report.get("source") or [""])[0]).name),
+        view=_view(studies.preview_path(settings, item.study_key, item.version)),
+        box_id=box_id,
+        language=settings.web.language,
+    )
+
+
+def _header(path: Path) -> Dataset:
+    """The header of an image that was read before, by the same limits as then; empty for a picture or a lost file."""
+    try:
+        with LimitedFile(path) as file:
+            return dcmread(file, stop_before_pixels=True, force=True, defer_size=LONGEST_VALUE_BYTES)
+    except OSError:
+        return Dataset()
+
+
+def _view(path: Path) -> npt.NDArray[np.uint8]:
+    """The picture that the page shows; one black pixel where there is none."""
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            return np.asarray(image.convert("L"))
+    except OSError:
+        return np.zeros((1, 1), np.uint8)
