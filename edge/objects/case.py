@@ -38,7 +38,8 @@ class Case:
     box_id : random, of this box; it stands in the objects as Device Serial Number.
     language : ``en`` or ``fr``, of the printable report and of texts that are burnt in.
     paper : ``a4`` or ``letter``, of the printable report.
-    receipt : for its QR code (``edge.objects.receipt``); without one there is no printable report.
+    receipt : for its QR code (``edge.objects.receipt``), or ``UNSIGNED`` from there; without either there is no
+        printable report.
     """
 
     report: Mapping[str, Any]
