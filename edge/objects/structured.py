@@ -120,7 +120,7 @@ class _Groups:
 
     def __init__(self, case: Case, cleaned: Dataset) -> None:
         self._content = Content(case.report)
-        self._parts = (case.box_id, case.study_key, case.version)
+        self._parts = equipment.reading(case)
         self._image = (cleaned.SOPClassUID, cleaned.SOPInstanceUID)
         self._frame = Frame.of(self._content.segmentation) if self._content.segmentation else None
 
