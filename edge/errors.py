@@ -128,6 +128,7 @@ class SetupError(EdgeError):
         "certificate_exists": N_("A certificate for %(name)s exists. Revoke it first, or choose another name."),
         "certificate_unknown": N_("No certificate was issued to %(name)s."),
         "empty_passphrase": N_("The file %(path)s has no passphrase in its first line."),
+        "no_terminal": N_("There is no terminal to ask for the passphrase. Give --passphrase-file FILE."),
         "passphrases_differ": N_("The two passphrases differ."),
         "no_public_key": N_("The file %(path)s holds no public key of a box, as chest-edge receipt key prints it."),
         "no_receipt_key": N_("This box has signed no receipt yet. Name the public key of the box that did with --key."),

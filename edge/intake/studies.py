@@ -1,6 +1,7 @@
 """The studies of a USB stick: counted when it is put in, taken in when somebody asks for it.
 
-A DICOMDIR says where the images are; without a usable one every file is looked at. The stick is
+A DICOMDIR says where the images are; without a usable one, or one that leaves DICOM files of the
+stick out, every file is looked at. The stick is
 only ever read, and is let go of between the two, so that it can be pulled. Pulled in the middle,
 what was taken is kept, and the same stick goes on: the spool knows every object that it has.
 Rejected: remembering the files of each stick, which on the next stick may have the same names.
@@ -56,7 +57,7 @@ class StudyImport:
         self._mount = mount
         self._stick = stick
         self._bench = bench
-        self._files: list[Parts] | None = None
+        self._files: list[Parts] = []
         self._counts = stick.counts
         self._told_at = clock.monotonic()
         self._work: Generator[None, None, None] | None = None
@@ -112,6 +113,7 @@ class StudyImport:
                 scratch_file(folder) as scratch,
             ):
                 looked = _listed(tree, reader, scratch)
+                looked = None if looked and _leaves_out(tree, looked[0][1]) else looked
                 for self._counts, parts in looked if looked else _loose(tree, reader, scratch):
                     self._files.extend(parts)
                     self._tell_now_and_then(during)
@@ -121,13 +123,13 @@ class StudyImport:
         self._tell(after)
 
     def _take(self) -> Generator[None, None, None]:
-        if self._files is None:
-            yield from self._look(StickState.TAKING, StickState.TAKING)
+        # Anew at each touch: files may have been copied to the stick since it was counted.
+        yield from self._look(StickState.TAKING, StickState.TAKING)
         self._counts = replace(self._counts, taken=0, known=0, refused={})
         self._tell(StickState.TAKING)
         try:
             with closing(Tree(self._mount.path)) as tree, self._bench.spool.together(way=Way.STICK) as number:
-                for parts in self._files or ():
+                for parts in self._files:
                     self._take_one(tree, parts, number)
                     self._tell_now_and_then(StickState.TAKING)
                     yield
@@ -179,6 +181,18 @@ def _listed(tree: Tree, reader: Reader, scratch: IO[bytes]) -> list[tuple[Counts
         if any(_opens(tree, parts) for parts in files):
             return [(replace(sticks.NOTHING, studies=studies, total=len(files)), files)]
     return None
+
+
+def _leaves_out(tree: Tree, named: list[Parts]) -> bool:
+    """Whether DICOM files lie on a stick beside those that its DICOMDIR names, and looking at all finds those too."""
+    known = {_small(parts) for parts in named}
+    there = [parts for parts, _ in islice(tree.files(), MOST_FILES)]
+    further = (parts for parts in there if _small(parts) not in known and parts[-1] not in _DIRECTORY_NAMES)
+    return known <= {_small(parts) for parts in there} and any(_whole(_head(tree, parts)) for parts in further)
+
+
+def _small(parts: Parts) -> Parts:
+    return tuple(name.lower() for name in parts)
 
 
 def _named_by(tree: Tree, place: Parts, reader: Reader, scratch: IO[bytes]) -> tuple[int, list[Parts]]:
@@ -242,7 +256,7 @@ def _write(scratch: IO[bytes], pieces: Iterator[bytes] | list[bytes]) -> None:
 
 def _spelt(tree: Tree, names: Parts) -> Parts:
     """As a DICOMDIR writes it, or in small letters, as some systems show the names of such discs."""
-    small = tuple(name.lower() for name in names)
+    small = _small(names)
     return small if not _opens(tree, names) and _opens(tree, small) else names
 
 
