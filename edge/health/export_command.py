@@ -15,7 +15,7 @@ from pathlib import Path
 from edge.config import Settings
 from edge.dicom.reader import Reader
 from edge.errors import ExportError, SetupError, UnreadableError
-from edge.store import instances, journal
+from edge.store import journal, studies
 from edge.store.database import opened, writing
 from edge.store.files import write_durably
 
@@ -56,7 +56,7 @@ def export_anonymized(settings: Settings, study_key: str, folder: Path, is_check
 
 def _images(settings: Settings, study_key: str) -> tuple[list[Path], int]:
     with opened(settings.database) as database:
-        found = instances.of_study(database, study_key)
+        found = studies.images(database, study_key)
     if not found:
         raise ExportError("unknown_study", study_key=study_key)
     read = [settings.incoming / path for path, state in found if state == "parsed"]

@@ -208,16 +208,6 @@ def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s
         return str(row["study_key"])
 
 
-def of_study(database: Database, study_key: str) -> list[tuple[str, str]]:
-    """The path below ``incoming`` and the state of each object of a study, in the order in which they came."""
-    rows = database.execute(
-        """SELECT instances.path, instances.state FROM instances JOIN studies ON studies.id = study_id
-           WHERE study_key = ? ORDER BY instances.id""",
-        (study_key,),
-    )
-    return [(row["path"], row["state"]) for row in rows]
-
-
 def names_other_patient(database: Database, attributes: Attributes) -> bool:
     """Whether the study that an object names is here already for another patient.
 
