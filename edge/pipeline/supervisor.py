@@ -30,10 +30,10 @@ from edge.dicom.guard import Rules
 from edge.dicom.receive import application_entity, own_address
 from edge.dicom.send import echo
 from edge.dicom.tls import own_context
-from edge.errors import SetupError
+from edge.errors import SetupError, StorageError
 from edge.pipeline.step_budget import OUT_OF_MEMORY, TIMED_OUT
 from edge.store import reserve
-from edge.store.files import make_folders, remove_unlocked
+from edge.store.files import failure, make_folders, remove_unlocked, try_folder
 from edge.store.journal import Action, note_alone
 from edge.store.recovery import DAMAGED, prepare
 
@@ -219,14 +219,14 @@ def locked(settings: Settings) -> Generator[None, None, None]:
     Raises
     ------
     SetupError
-        ``no_permission`` or ``already_running``.
+        ``no_permission``, ``read_only`` or ``already_running``.
     """
+    for folder in settings.folders:
+        _make_usable(folder)
     try:
-        for folder in (settings.data_dir, settings.incoming, settings.results, settings.run_dir):
-            make_folders(folder)
         lock = settings.lock.open("a")
     except OSError as error:
-        raise SetupError("no_permission", path=settings.data_dir) from error
+        raise SetupError("no_permission", path=settings.lock) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -235,6 +235,20 @@ def locked(settings: Settings) -> Generator[None, None, None]:
         reserve.give_up(settings)
         _clear(settings)
         yield
+
+
+def _make_usable(folder: Path) -> None:
+    try:
+        try:
+            make_folders(folder)
+        except OSError as error:
+            raise failure(error) from error
+        try_folder(folder)
+    except StorageError as error:
+        if error.code == "disk_full" and folder.is_dir():  # a box on a full disk still shows what it has
+            return
+        code = "read_only" if error.code == "read_only" else "no_permission"
+        raise SetupError(code, path=folder) from error
 
 
 def _clear(settings: Settings) -> None:

@@ -23,6 +23,7 @@ from edge.config import Settings
 from edge.errors import BadAgeError, StorageError
 from edge.store import budget, dropped, facts, peers, quarantine, queue, retention, sent, studies
 from edge.store.database import opened
+from edge.store.files import try_folder
 from edge.store.journal import Action, note_alone
 from edge.types import N_, State
 from edge.web import asked, languages
@@ -233,7 +234,17 @@ class Pages:
             disk = "full" if is_refusing else budget.level(budget.used_share(database, self._settings))
             is_new = facts.number(database, facts.RUNNING_S) < _REBUILT_SHOWN_S
             rebuilt = is_new and facts.text(database, facts.REBUILT_AT) is not None
-        return [*filter(None, (wording.DISK[disk], wording.REBUILT if rebuilt else ""))]
+        told = (self._cannot_store(), wording.DISK[disk], wording.REBUILT if rebuilt else "")
+        return list(dict.fromkeys(filter(None, told)))
+
+    def _cannot_store(self) -> str:
+        """Tried anew each time: what is to be kept of a failure would have to be written there."""
+        try:
+            for folder in self._settings.folders:
+                try_folder(folder)
+        except StorageError as error:
+            return wording.CANNOT_STORE[error.code]
+        return ""
 
     def _note_view(self, found: studies.StudyView) -> None:
         if found.state not in _ENDED or not _is_opened():
