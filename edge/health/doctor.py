@@ -147,7 +147,7 @@ def _data_directory(settings: Settings) -> Finding:
         except StorageError as error:
             return Finding(
                 False,
-                f"This user cannot write to {folder}: {error.text}"
+                f"Cannot write to {folder}: {error.text}"
                 " Repair it, or choose another data directory (setting data_dir).",
             )
     return Finding(True, f"Data directory {path}")

@@ -74,7 +74,7 @@ def is_sound(settings: Settings, *, thoroughly: bool = False) -> bool:
 
 
 def _why(path: Path) -> str:
-    """SQLite needs to write beside a database to read it (sqlite.org/wal.html, section 5), and says only that it cannot."""
+    """SQLite has to write beside a database to read it (sqlite.org/wal.html, section 5), and does not say why not."""
     try:
         try_folder(path.parent)
     except StorageError as error:
