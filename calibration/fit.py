@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration import atlas, positioning
+from calibration import limits as limits_of
 from edge.engines.engine import Engine, ModelCard
 from edge.engines.registry import load
 from edge.stages.numbers import softmax
@@ -26,17 +27,12 @@ from models.training import data, lungs, opacity, pneumonia
 
 Numbers = npt.NDArray[np.float64]
 
-_SENSITIVITY = 0.95
-"""Share of abnormal validation images that the decision threshold has to find."""
-_SPECIFICITY = 0.95
 _FALSE_MARKS = 0.5
 """Marks that a normal image of the worst source may carry on average."""
 _CLEAR = 0.90
 """Share of the normal images of the worst source whose lungs count as clear."""
 _LEAST_IMAGES = 30
 _NEAR = 0.99
-_COVERAGE = 0.90
-"""Share of validation images whose true class a prediction set has to contain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +84,7 @@ def opacity_limits(origin: Origin, card: ModelCard) -> dict[str, Any]:
     return limits | {
         "marked_from": round(max(_marked_from(found) for found in large), 4),
         "clear_below_percent": round(max(_quantile([n.percent for n in found], _CLEAR) for found in large), 1),
-        "none_below": round(_quantile(scores, _SPECIFICITY), 1),
+        "none_below": round(_quantile(scores, limits_of.SPECIFICITY), 1),
     }
 
 
@@ -145,7 +141,7 @@ def pneumonia_thresholds(origin: Origin, card: ModelCard) -> dict[str, Any]:
     ):
         kept = [i for i, s in enumerate(samples) if s.group == group]
         allowed = np.array([_allowed(samples[i], group, classes) for i in kept])
-        found |= {f"{group}_{k}": v for k, v in _head(outputs[kept, part], allowed).items()}
+        found |= {f"{group}_{k}": v for k, v in limits_of.head(outputs[kept, part], allowed).items()}
     return found
 
 
@@ -161,22 +157,6 @@ def _allowed(sample: pneumonia.Sample, head: str, classes: tuple[str, ...]) -> l
     return [name in names for name in classes]
 
 
-def _head(logits: npt.NDArray[np.float32], allowed: npt.NDArray[np.bool_]) -> dict[str, float]:
-    temperature = min(np.geomspace(0.5, 6, 60), key=lambda t: _entropy(logits, allowed, t))
-    p = np.stack([softmax(row, temperature) for row in logits])
-    normal = allowed[:, 0]
-    abnormal = 1 - p[:, 0]
-    finds = float(np.quantile(abnormal[~normal], 1 - _SENSITIVITY))
-    clears = float(np.quantile(abnormal[normal], _SPECIFICITY))
-    true = np.where(allowed, p, 0).max(1)
-    return {
-        "temperature": round(float(temperature), 3),
-        "normal_below": round(min(finds, clears), 4),
-        "abnormal_from": round(max(finds, clears), 4),
-        "set_from": round(float(np.quantile(true, 1 - _COVERAGE)), 4),
-    }
-
-
-def _entropy(logits: npt.NDArray[np.float32], allowed: npt.NDArray[np.bool_], temperature: float) -> float:
-    p = np.stack([softmax(row, temperature) for row in logits])
-    return float(-np.log(np.where(allowed, p, 0).sum(1) + 1e-9).mean())
+def ct_lung(_origin: Origin, _card: ModelCard) -> dict[str, Any]:
+    """Limits of plausible lungs, wider than those of any adult: each lung, and the larger by the smaller one."""
+    return {"least_lung_ml": 250.0, "most_lung_ml": 6000.0, "most_ratio": 5.0}

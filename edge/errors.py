@@ -129,6 +129,7 @@ class SetupError(EdgeError):
         "certificate_exists": N_("A certificate for %(name)s exists. Revoke it first, or choose another name."),
         "certificate_unknown": N_("No certificate was issued to %(name)s."),
         "empty_passphrase": N_("The file %(path)s has no passphrase in its first line."),
+        "no_terminal": N_("There is no terminal to ask for the passphrase. Give --passphrase-file FILE."),
         "passphrases_differ": N_("The two passphrases differ."),
         "no_public_key": N_("The file %(path)s holds no public key of a box, as chest-edge receipt key prints it."),
         "no_receipt_key": N_("This box has signed no receipt yet. Name the public key of the box that did with --key."),
@@ -280,7 +281,7 @@ class StorageError(EdgeError):
         "no_room": N_("The box is full and takes no more images. Make room on its disk."),
         "database": N_("The database could not be read or written. Check its permissions and the disk."),
         "no_database": N_("There is no database. Start the box, which makes it from the stored images."),
-        "damaged": N_("The database is damaged. The box makes it anew at its next start."),
+        "damaged": N_("The database is damaged. The box makes it anew from the stored images."),
         "write_failed": N_("The disk could not be written."),
         "read_only": N_("The disk is read-only. Check the disk, and how it is mounted."),
         "forbidden": N_(

@@ -16,7 +16,6 @@ from edge import config, log
 from edge.config import Settings
 from edge.errors import EdgeError
 from edge.lifeline import die_with_parent
-from edge.store.recovery import DAMAGED
 
 
 def main() -> int:
@@ -30,7 +29,7 @@ def main() -> int:
         return _entry(name, int(ended[0]) if ended else 0)(config.from_json(Path(settings).read_text(encoding="utf-8")))
     except EdgeError as error:
         log.event("process_failed", process=name, code=error.code)
-        return DAMAGED if error.code == "damaged" else 2
+        return 2
     except Exception as error:  # a traceback shows values, so the log gets only where it was
         log.event("process_failed", process=name, error_type=type(error).__name__, where=log.where(error))
         return 1

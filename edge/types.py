@@ -137,6 +137,24 @@ class Radiograph:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """One CT series as a box of voxels, ready for the stages.
+
+    Attributes
+    ----------
+    hu : int16, shape (D, H, W), Hounsfield units; rows run to the patient's back, columns to the left.
+    affine : float64, shape (4, 4): takes (slice, row, column, 1) to LPS millimetres (PS3.3 section C.7.6.2.1.1).
+    spacing_mm : between slices, rows and columns.
+    slice_uids : SOP Instance UID of each slice, or of none.
+    """
+
+    hu: npt.NDArray[np.int16]
+    affine: npt.NDArray[np.float64]
+    spacing_mm: tuple[float, float, float]
+    slice_uids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mask:
     """Label image of the same shape as its image; 0 is background.
 

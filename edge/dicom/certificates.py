@@ -127,10 +127,12 @@ def issue(settings: Settings, name: str, out: Path, *, server: bool = False) -> 
     Raises
     ------
     SetupError
-        ``bad_certificate_name``, ``certificate_exists``, or as ``opened``.
+        ``bad_certificate_name``, ``certificate_exists``, ``file_not_found``, or as ``opened``.
     """
     if not _NAME.fullmatch(name):
         raise SetupError("bad_certificate_name", name=name)
+    if not out.parent.is_dir():  # a stick that is not there: the key must not land on the disk of the box
+        raise SetupError("file_not_found", path=out.parent)
     with opened(settings) as place:
         if _issued(place, name).exists():
             raise SetupError("certificate_exists", name=name)
@@ -138,7 +140,7 @@ def issue(settings: Settings, name: str, out: Path, *, server: bool = False) -> 
         usages = [Usage.CLIENT_AUTH, Usage.SERVER_AUTH] if server else [Usage.CLIENT_AUTH]
         identity = _signed(authority, _subject(name, name), _ISSUED_LIFE, usages)
         password = secrets.token_hex(8)
-        out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(exist_ok=True)
         # Recorded first: a certificate that is not listed could never be revoked.
         write_durably(_issued(place, name), [identity.certificate.public_bytes(Encoding.PEM)])
     # After the lock: a stick can take long, and nobody must wait for it who wants to speak TLS.

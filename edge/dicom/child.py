@@ -24,6 +24,7 @@ from edge import log
 from edge.dicom.limits import MAX_SIDE_PX
 from edge.errors import UnreadableError
 from edge.lifeline import die_with_parent
+from edge.store.files import NO_SPACE
 
 _PR_SET_NO_NEW_PRIVS = 38
 _MAX_FILES = 64
@@ -96,6 +97,8 @@ def _answerer() -> Callable[[Path, Path | None, bool], dict[str, Any]]:
         image, bands = parse(path)
         try:
             _save(pixels, bands)
+        except _UnwritableError:
+            return {"unwritable": True}
         except _FullError:
             return {"needed_bytes": np.float32().itemsize * math.prod(image.shape)}
         return {"header": header_to_json(image), "radiograph": radiograph_to_json(image)}
@@ -117,13 +120,19 @@ class _FullError(Exception):
     """The pixels have no room on the disk; the file is not at fault."""
 
 
+class _UnwritableError(Exception):
+    """The pixels cannot be written for another reason; the file is not at fault."""
+
+
 def _save(pixels: Path, bands: Iterable[Any]) -> None:
     for number, band in enumerate(bands):
         try:
             with pixels.open("ab" if number else "wb") as file:
                 file.write(band.data)
         except OSError as error:
-            raise _FullError from error
+            if error.errno in NO_SPACE:
+                raise _FullError from error
+            raise _UnwritableError from error
 
 
 def _send(replies: TextIO, reply: dict[str, Any]) -> None:

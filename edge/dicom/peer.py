@@ -56,12 +56,14 @@ class Offer:
     ----------
     contexts : the first is the one that counts, unless ``any_will_do``.
     store : answers C-STORE requests that come on it.
+    has_other : another offer follows where the peer does not take this one, which then is no failure of its own.
     report : answers N-EVENT-REPORT requests that come on it.
     """
 
     contexts: list[PresentationContext]
     roles: Sequence[Any] = ()
     store: Callable[[evt.Event], int] | None = None
+    has_other: bool = False
     report: Callable[[evt.Event], Any] | None = None
     any_will_do: bool = False
 
@@ -160,7 +162,8 @@ class Peer:
             with self._associated(offer, limits) as association:
                 yield association
         except PeerError as error:
-            self._note_end(error)
+            if error.code != "not_offered" or not offer.has_other:
+                self._note_end(error)
             raise
         self._note_end(None)
 

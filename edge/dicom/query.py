@@ -129,7 +129,8 @@ def _get(peer: Peer, asked: Asked, taker: _Taker, limits: Limits) -> int:
     contexts += [build_context(kind, syntax) for kind in STORAGE_CLASSES for syntax in TRANSFER_SYNTAXES]
     roles = [build_role(kind, scp_role=True) for kind in STORAGE_CLASSES]
     missing = 0
-    with peer.associated(Offer(contexts=contexts, roles=roles, store=taker.store), limits) as association:
+    offer = Offer(contexts=contexts, roles=roles, store=taker.store, has_other=True)
+    with peer.associated(offer, limits) as association:
         for request in asked.identifiers():
             try:
                 missing += _ended(peer, asked, association.send_c_get(request, _GET)).missing

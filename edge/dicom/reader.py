@@ -14,7 +14,7 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,8 +25,7 @@ import numpy.typing as npt
 from edge import clock
 from edge.dicom.image import Header, ParsedImage, UnreadableImageError, header_from_json, radiograph_from_json
 from edge.errors import SetupError, StorageError, UnreadableError
-
-FOLDER_PREFIX = "chest-edge-"
+from edge.store.files import scratch_folder
 
 MEMORY_BYTES = 512 << 20
 FILE_S = 10.0
@@ -65,7 +64,8 @@ class Reader:
         self._files = files
         self._served = 0
         self._child: _Child | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX, dir=folder)
+        self._stack = ExitStack()
+        self._folder = self._stack.enter_context(scratch_folder(folder))
 
     def __enter__(self) -> Reader:
         return self
@@ -78,7 +78,7 @@ class Reader:
     def close(self) -> None:
         """End the child and remove what it wrote."""
         self._end_child()
-        self._folder.cleanup()
+        self._stack.close()
 
     @property
     def child_pid(self) -> int | None:
@@ -126,7 +126,7 @@ class Reader:
         SetupError
             Where the parsing process does not start; neither is it here.
         """
-        pixels = Path(self._folder.name) / "pixels"
+        pixels = self._folder / "pixels"
         try:
             reply = self._ask({"path": str(path.absolute()), "pixels": str(pixels)})
             return _image(reply, pixels)
@@ -236,6 +236,8 @@ def _close_quietly(pipe: Any) -> None:
 
 
 def _image(reply: dict[str, Any], pixels: Path) -> ParsedImage:
+    if "unwritable" in reply:
+        raise StorageError("write_failed")
     if "needed_bytes" in reply:
         raise NoRoomError(reply["needed_bytes"])
     header = _header(reply)

@@ -41,7 +41,7 @@ from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import EdgeError, SetupError, StorageError
 from edge.store.database import opened
 from edge.store.files import write_durably
-from edge.store.reconcile import reconcile
+from edge.store.reconcile import Difference, settle, tidy
 from edge.store.spool import Delivery, Spool
 
 _VERIFICATION = UID("1.2.840.10008.1.1")
@@ -65,6 +65,8 @@ _DIMSE_TIMEOUT_S = 30
 _NETWORK_TIMEOUT_S = 30
 _MAX_PDU_BYTES = 65536
 _SWEEP_S = 1.0
+_PAUSE_S = 5.0
+_PATIENCE_S = 2.0
 _UNLIMITED = 1 << 30
 
 
@@ -135,6 +137,7 @@ def run(settings: Settings) -> int:
     """
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
+    left = _left(settings)  # before it listens: what comes later is nobody's remains
     speaker = Speaker(settings.run_dir, "receiver")
     spool = Spool(settings, speaker.wake)
     store = Store(spool)
@@ -150,25 +153,46 @@ def run(settings: Settings) -> int:
     thread.start()
     _announce(settings, server.server_address[1])
     # Beside it, since a rebuilt database waits for each stored file to be read.
-    threading.Thread(target=_reconcile, args=(settings, speaker.wake), daemon=True).start()
+    taking_in = threading.Thread(target=_take_in, args=(settings, left, speaker.wake, stopped), daemon=True)
+    taking_in.start()
     while not stopped.wait(_SWEEP_S):
         if not thread.is_alive():  # a deaf receiver is worse than one that is started again
             return 1
         store.deliveries.sweep()
     server.shutdown()
+    taking_in.join(_PATIENCE_S)
     spool.close()
     speaker.close()
     return 0
 
 
-def _reconcile(settings: Settings, wake: Callable[[int], None]) -> None:
+def _left(settings: Settings) -> Difference | None:
     try:
         with opened(settings.database) as database:
-            found = reconcile(database, settings)
-        wake(0)
-        log.event("reconciled", adopted=len(found.orphans), lost=len(found.lost))
-    except StorageError as error:  # on a full disk the box must still answer, if only with a refusal
-        log.event("reconcile_failed", code=error.code)
+            return tidy(database, settings)
+    except (StorageError, OSError) as error:  # on a full disk the box must still answer, if only with a refusal
+        log.event("reconcile_failed", error_type=type(error).__name__, where=log.where(error))
+        return None
+
+
+def _take_in(
+    settings: Settings, left: Difference | None, wake: Callable[[int], None], stopped: threading.Event
+) -> None:
+    """Make files and rows agree, again and again until that has worked once."""
+    while not stopped.is_set():
+        try:
+            with opened(settings.database) as database:
+                found = left or tidy(database, settings)
+                settle(database, found, stopped.is_set)
+            log.event("reconciled", adopted=len(found.orphans), lost=len(found.lost))
+        except (StorageError, OSError) as error:
+            log.event("reconcile_failed", error_type=type(error).__name__, where=log.where(error))
+            left = None
+            stopped.wait(_PAUSE_S)
+            continue
+        if not stopped.is_set():
+            wake(0)
+        return
 
 
 def _announce(settings: Settings, port: int) -> None:

@@ -12,20 +12,16 @@ import shutil
 import threading
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
 from pydicom import dcmread
-from pydicom.dataset import Dataset
 from sqlite_utils import Database
 
 from edge import log
 from edge.config import DestinationSettings, Settings
-from edge.dicom.limits import LONGEST_VALUE_BYTES, LimitedFile
+from edge.dicom.source import source_header
 from edge.errors import EdgeError, ObjectError, SendError, StorageError
-from edge.objects.case import Case, kinds, make
-from edge.store import facts, outbox, studies
-from edge.store.database import writing
+from edge.objects import receipt
+from edge.objects.case import Case, kinds, load_view, make
+from edge.store import facts, outbox, signing, studies
 from edge.store.files import make_folders, write_durably
 from edge.store.outbox import Item
 
@@ -94,37 +90,24 @@ class Maker:
 
 def _case(database: Database, settings: Settings, item: Item) -> Case:
     row = database.execute(
-        "SELECT result FROM results WHERE study_id = ? AND version = ?", (item.study_id, item.version)
+        """SELECT result, accession_number FROM results JOIN studies ON studies.id = study_id
+           WHERE study_id = ? AND results.version = ?""",
+        (item.study_id, item.version),
     ).fetchone()
     if row is None:
         raise ObjectError("nothing_to_show")
-    report = json.loads(row["result"])
-    with writing(database):
-        box_id = facts.box_id(database)
+    report, box_id = json.loads(row["result"]), facts.box_id(database)
+    source = source_header(settings.incoming / Path((report.get("source") or [""])[0]).name)
+    if not source.get("AccessionNumber") and row["accession_number"]:  # of the worklist
+        source.AccessionNumber = row["accession_number"]
     return Case(
         report=report,
         study_key=item.study_key,
         version=item.version,
-        source=_header(settings.incoming / Path((report.get("source") or [""])[0]).name),
-        view=_view(studies.preview_path(settings, item.study_key, item.version)),
+        source=source,
+        view=load_view(studies.preview_path(settings, item.study_key, item.version)),
         box_id=box_id,
         language=settings.web.language,
+        paper=settings.web.paper,
+        receipt=receipt.issue(signing.private_key(settings), box_id, item.study_key, item.version, report),
     )
-
-
-def _header(path: Path) -> Dataset:
-    """The header of an image that was read before, by the same limits as then; empty for a picture or a lost file."""
-    try:
-        with LimitedFile(path) as file:
-            return dcmread(file, stop_before_pixels=True, force=True, defer_size=LONGEST_VALUE_BYTES)
-    except OSError:
-        return Dataset()
-
-
-def _view(path: Path) -> npt.NDArray[np.uint8]:
-    """The picture that the page shows; one black pixel where there is none."""
-    try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            return np.asarray(image.convert("L"))
-    except OSError:
-        return np.zeros((1, 1), np.uint8)

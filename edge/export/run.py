@@ -13,7 +13,6 @@ from edge.errors import StorageError
 from edge.export.courier import Courier
 from edge.export.making import Maker
 from edge.store.database import connect
-from edge.store.recovery import DAMAGED
 
 _LOOK_S = 1.0
 _STORE_FAILED_S = 5.0
@@ -43,7 +42,6 @@ class _Round(threading.Thread):
                     self.is_due.wait(_LOOK_S)
             self.exit_status = 0
         except StorageError as error:
-            self.exit_status = DAMAGED if error.code == "damaged" else 1
             log.event("process_failed", process="export", code=error.code)
         finally:
             database.close()
@@ -52,8 +50,6 @@ class _Round(threading.Thread):
         try:
             return courier.step()
         except StorageError as error:
-            if error.code == "damaged":  # for the supervisor, which makes another
-                raise
             log.event("export_interrupted", code=error.code)
             self._stopped.wait(_STORE_FAILED_S)
             return False

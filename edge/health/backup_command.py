@@ -6,6 +6,7 @@ A passphrase is never an argument or an environment variable, which every proces
 from __future__ import annotations
 
 import getpass
+import sys
 from pathlib import Path
 
 from edge import clock
@@ -67,6 +68,8 @@ def _passphrase(file: Path | None, *, twice: bool) -> str:
         if not line:
             raise SetupError("empty_passphrase", path=file)
         return line
+    if not sys.stdin.isatty():  # getpass would fail, or show what is typed
+        raise SetupError("no_terminal")
     given = getpass.getpass("Passphrase: ")
     if twice and getpass.getpass("Once more: ") != given:
         raise SetupError("passphrases_differ")

@@ -22,7 +22,9 @@ from edge.store.timekeeping import confirm, set_clock
 
 _SNTP_PORT = 123
 _ANSWER_S = 5
+_ALARM = 3  # leap indicator of a server whose clock is not set
 _NO_TIME = (0, 16)  # strata of a server that does not know the time itself (RFC 4330, section 4)
+_OLDEST = timedelta(days=365)
 _ASKED = 20  # newest images whose headers are looked at
 
 
@@ -58,11 +60,18 @@ def set_by_hand(settings: Settings, words: str) -> int:
 
 def print_modality_time(settings: Settings) -> int:
     """Print what the X-ray unit's clock says now, by its newest image, and how to take it over; 1 where none tells."""
-    difference = _difference(settings)
-    if difference is None:
-        print("No image on the box tells when it was taken. Take one and send it at once, then ask again.")
+    found = _difference(settings)
+    if found is None:
+        print("No image that came from an X-ray unit tells when it was taken.")
+        print("Take one and send it at once, then ask again.")
         return 1
-    _propose("By its newest image, that of the X-ray unit", difference)
+    unit, difference = found
+    known = clock.floor(settings.data_dir)
+    if known and clock.utc() + difference < known - _OLDEST:
+        print(f"The newest image from {unit} was taken long before the last known time, {_said(known)}.")
+        print("It tells no time. Take one and send it at once, then ask again.")
+        return 1
+    _propose(f"By its newest image, that of the X-ray unit {unit}", difference)
     if difference < timedelta():
         print("That includes the time that the image took to the box.")
     return 0
@@ -77,10 +86,10 @@ def print_lan_time(host: str, port: int = _SNTP_PORT) -> int:
     """
     try:
         answer = ntplib.NTPClient().request(host, version=4, port=port, timeout=_ANSWER_S)
-    except (ntplib.NTPException, OSError):
+    except (ntplib.NTPException, OSError, UnicodeError):  # the last one for a name that cannot be one
         print("The time server does not answer. Check its address and the network.")
         return 1
-    if answer.stratum in _NO_TIME or not answer.tx_timestamp:
+    if answer.leap == _ALARM or answer.stratum in _NO_TIME or not answer.tx_timestamp:
         print("The time server does not know the time itself.")
         return 1
     _propose("That of the time server", timedelta(seconds=round(answer.offset)))
@@ -94,10 +103,16 @@ def _propose(whose: str, difference: timedelta) -> None:
     print(f'If that is right: chest-edge clock set "{proposed.astimezone():%Y-%m-%d %H:%M:%S}"')
 
 
-def _difference(settings: Settings) -> timedelta | None:
+def _difference(settings: Settings) -> tuple[str, timedelta] | None:
+    """Which unit sent the newest image by C-STORE, and how far its clock is ahead of that of the box."""
     with opened(settings.database) as database:
-        query = "SELECT path, received_at FROM instances WHERE state = 'parsed' ORDER BY id DESC LIMIT ?"
-        newest = database.execute(query, (_ASKED,)).fetchall()
+        newest = database.execute(
+            """SELECT path, received_at, host, instances.calling_ae_title AS title FROM instances
+               JOIN associations ON associations.id = association_id
+               WHERE instances.state = 'parsed' AND way = '' AND title NOT IN ('', ?)
+               ORDER BY instances.id DESC LIMIT ?""",
+            (settings.pacs.ae_title, _ASKED),
+        ).fetchall()
     with Reader() as reader:
         for row in newest:
             try:
@@ -106,7 +121,10 @@ def _difference(settings: Settings) -> timedelta | None:
                 continue
             if acquired_at is not None:
                 difference = acquired_at.astimezone() - datetime.fromisoformat(row["received_at"])
-                return timedelta(seconds=round(difference.total_seconds()))
+                # An AE title that nobody set up can be anything, a name too.
+                title = row["title"] if row["title"] in settings.dicom.calling_ae_titles else ""
+                unit = " ".join(filter(None, (title, f"at {row['host']}" if row["host"] else "")))
+                return unit, timedelta(seconds=round(difference.total_seconds()))
     return None
 
 

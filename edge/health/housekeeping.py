@@ -56,12 +56,12 @@ class Housekeeping:
             self._changed(gone)
 
     def _take_stock(self) -> None:
-        reserve.take(self._settings)
         used_bytes, now = measure(self._settings), clock.monotonic()
         with writing(self._database):
             facts.add(self._database, facts.RUNNING_S, now - self._counted_to)
             facts.keep(self._database, facts.USED_BYTES, used_bytes)
         self._counted_to, self._stock_at = now, now + _STOCK_EVERY_S
+        reserve.take(self._settings)
 
 
 def run(settings: Settings) -> int:

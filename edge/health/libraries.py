@@ -42,6 +42,7 @@ LIBRARIES: tuple[tuple[str, str], ...] = (
     ("python-multipart", "python_multipart"),
     ("pyzmq", "zmq"),
     ("segno", "segno"),
+    ("simpleitk", "SimpleITK"),
     ("sqlite-utils", "sqlite_utils"),
     ("waitress", "waitress"),
     ("werkzeug", "werkzeug"),

@@ -1,6 +1,7 @@
 """The studies of a USB stick: counted when it is put in, taken in when somebody asks for it.
 
-A DICOMDIR says where the images are; without a usable one every file is looked at. The stick is
+A DICOMDIR says where the images are; without a usable one, or one that leaves DICOM files of the
+stick out, every file is looked at. The stick is
 only ever read, and is let go of between the two, so that it can be pulled. Pulled in the middle,
 what was taken is kept, and the same stick goes on: the spool knows every object that it has.
 Rejected: remembering the files of each stick, which on the next stick may have the same names.
@@ -8,13 +9,13 @@ Rejected: remembering the files of each stick, which on the next stick may have 
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 from sqlite_utils import Database
 
@@ -27,6 +28,7 @@ from edge.intake.mounts import Mount
 from edge.intake.tree import MOST_FILES, Parts, Tree
 from edge.store import sticks
 from edge.store.associations import Way
+from edge.store.files import scratch_file
 from edge.store.part10 import WholeFile, take_apart
 from edge.store.spool import Spool
 from edge.store.sticks import Counts, Stick, StickState
@@ -55,7 +57,7 @@ class StudyImport:
         self._mount = mount
         self._stick = stick
         self._bench = bench
-        self._files: list[Parts] | None = None
+        self._files: list[Parts] = []
         self._counts = stick.counts
         self._told_at = clock.monotonic()
         self._work: Generator[None, None, None] | None = None
@@ -105,8 +107,13 @@ class StudyImport:
         self._files, self._counts = [], replace(sticks.NOTHING)
         folder = self._bench.settings.run_dir
         try:
-            with closing(Tree(self._mount.path)) as tree, Reader(folder=folder) as reader, _scratch(folder) as scratch:
+            with (
+                closing(Tree(self._mount.path)) as tree,
+                Reader(folder=folder) as reader,
+                scratch_file(folder) as scratch,
+            ):
                 looked = _listed(tree, reader, scratch)
+                looked = None if looked and _leaves_out(tree, looked[0][1]) else looked
                 for self._counts, parts in looked if looked else _loose(tree, reader, scratch):
                     self._files.extend(parts)
                     self._tell_now_and_then(during)
@@ -116,13 +123,13 @@ class StudyImport:
         self._tell(after)
 
     def _take(self) -> Generator[None, None, None]:
-        if self._files is None:
-            yield from self._look(StickState.TAKING, StickState.TAKING)
+        # Anew at each touch: files may have been copied to the stick since it was counted.
+        yield from self._look(StickState.TAKING, StickState.TAKING)
         self._counts = replace(self._counts, taken=0, known=0, refused={})
         self._tell(StickState.TAKING)
         try:
             with closing(Tree(self._mount.path)) as tree, self._bench.spool.together(way=Way.STICK) as number:
-                for parts in self._files or ():
+                for parts in self._files:
                     self._take_one(tree, parts, number)
                     self._tell_now_and_then(StickState.TAKING)
                     yield
@@ -167,13 +174,7 @@ class StudyImport:
         self._told_at = clock.monotonic()
 
 
-def _scratch(folder: Path) -> tempfile._TemporaryFileWrapper[bytes]:
-    return tempfile.NamedTemporaryFile(dir=folder, prefix="stick-")
-
-
-def _listed(
-    tree: Tree, reader: Reader, scratch: tempfile._TemporaryFileWrapper[bytes]
-) -> list[tuple[Counts, list[Parts]]] | None:
+def _listed(tree: Tree, reader: Reader, scratch: IO[bytes]) -> list[tuple[Counts, list[Parts]]] | None:
     """What a DICOMDIR names, or None where there is none that leads to a file."""
     for name in _DIRECTORY_NAMES:
         studies, files = _named_by(tree, (name,), reader, scratch)
@@ -182,9 +183,19 @@ def _listed(
     return None
 
 
-def _named_by(
-    tree: Tree, place: Parts, reader: Reader, scratch: tempfile._TemporaryFileWrapper[bytes]
-) -> tuple[int, list[Parts]]:
+def _leaves_out(tree: Tree, named: list[Parts]) -> bool:
+    """Whether DICOM files lie on a stick beside those that its DICOMDIR names, and looking at all finds those too."""
+    known = {_small(parts) for parts in named}
+    there = [parts for parts, _ in islice(tree.files(), MOST_FILES)]
+    further = (parts for parts in there if _small(parts) not in known and parts[-1] not in _DIRECTORY_NAMES)
+    return known <= {_small(parts) for parts in there} and any(_whole(_head(tree, parts)) for parts in further)
+
+
+def _small(parts: Parts) -> Parts:
+    return tuple(name.lower() for name in parts)
+
+
+def _named_by(tree: Tree, place: Parts, reader: Reader, scratch: IO[bytes]) -> tuple[int, list[Parts]]:
     try:
         with closing(tree.open(place)) as file:
             _write(scratch, file.pieces(_MOST_DIRECTORY_BYTES))
@@ -194,9 +205,7 @@ def _named_by(
     return studies, [_spelt(tree, names) for names in places if names]
 
 
-def _loose(
-    tree: Tree, reader: Reader, scratch: tempfile._TemporaryFileWrapper[bytes]
-) -> Iterator[tuple[Counts, list[Parts]]]:
+def _loose(tree: Tree, reader: Reader, scratch: IO[bytes]) -> Iterator[tuple[Counts, list[Parts]]]:
     """Every file that can be DICOM, with the counts so far."""
     seen: set[str] = set()
     total = others = 0
@@ -235,7 +244,7 @@ def _study(reader: Reader, path: Path) -> str:
         return ""
 
 
-def _write(scratch: tempfile._TemporaryFileWrapper[bytes], pieces: Iterator[bytes] | list[bytes]) -> None:
+def _write(scratch: IO[bytes], pieces: Iterator[bytes] | list[bytes]) -> None:
     try:
         scratch.seek(0)
         scratch.truncate()
@@ -247,7 +256,7 @@ def _write(scratch: tempfile._TemporaryFileWrapper[bytes], pieces: Iterator[byte
 
 def _spelt(tree: Tree, names: Parts) -> Parts:
     """As a DICOMDIR writes it, or in small letters, as some systems show the names of such discs."""
-    small = tuple(name.lower() for name in names)
+    small = _small(names)
     return small if not _opens(tree, names) and _opens(tree, small) else names
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from pydicom.dataset import Dataset
 
 from edge.errors import ObjectError
@@ -36,7 +38,8 @@ class Case:
     box_id : random, of this box; it stands in the objects as Device Serial Number.
     language : ``en`` or ``fr``, of the printable report and of texts that are burnt in.
     paper : ``a4`` or ``letter``, of the printable report.
-    receipt : for its QR code (``edge.objects.receipt``); without one there is no printable report.
+    receipt : for its QR code (``edge.objects.receipt``), or ``UNSIGNED`` from there; without either there is no
+        printable report.
     """
 
     report: Mapping[str, Any]
@@ -48,6 +51,15 @@ class Case:
     language: str
     paper: str = "a4"
     receipt: str = ""
+
+
+def load_view(path: Path) -> npt.NDArray[np.uint8]:
+    """The picture of a result that the page shows; one black pixel where there is none."""
+    try:
+        with Image.open(path, formats=["JPEG"]) as image:
+            return np.asarray(image.convert("L"))
+    except OSError:
+        return np.zeros((1, 1), np.uint8)
 
 
 _READ = frozenset({State.DONE.value, State.NO_RESULT.value})

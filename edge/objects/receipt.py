@@ -23,6 +23,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 PREFIX = "CE1"
+UNSIGNED = "unsigned"
+"""In the place of a receipt where no box stands behind a reading; the paper says so."""
+
 _CONTEXT = b"chest-edge receipt 1\0"  # so that no other text that the key may sign passes for a receipt
 _FIELDS = struct.Struct(">8s16s16sI16s32sq")
 _SIGNATURE_BYTES = 64

@@ -22,6 +22,7 @@ from edge.objects import letters
 from edge.objects.figures import findings, numbers
 from edge.objects.paper import BLACK, GREY, MARGIN_MM, PALE, Foot, Paper
 from edge.objects.plates import pictures
+from edge.objects.receipt import UNSIGNED
 from edge.objects.sheet import Sheet, note
 from edge.types import N_, State
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _PICTURE_MM = (110.0, 100.0, 90.0, 80.0, 70.0, 60.0, 52.0)  # heights that are tried until all stands on one page
 _SEVERAL_PAGES_MM = 80.0
+_GENUINE = N_("Receipt: chest-edge receipt verify tells whether it is genuine.")
+_UNSIGNED = N_("No receipt: a command made this report, no box keeps its reading, and nobody can check this paper.")
 
 
 def pdf(case: Case) -> bytes:
@@ -38,7 +41,7 @@ def pdf(case: Case) -> bytes:
     Raises
     ------
     ValueError
-        For another size of paper, or without a receipt.
+        For another size of paper, without a receipt and not ``UNSIGNED``.
     """
     if case.paper not in PAPERS or not case.receipt:
         raise ValueError(f"expected a receipt and a size of paper among {PAPERS}, got {case.paper!r}")
@@ -164,7 +167,9 @@ def _signature(sheet: Sheet) -> None:
     if paper.will_page_break(height):
         paper.add_page()
     top = paper.h - paper.b_margin - height + 1
-    paper.qr(sheet.case.receipt, MARGIN_MM + sheet.width - 34, top, 34)
+    is_signed = sheet.case.receipt != UNSIGNED
+    if is_signed:
+        paper.qr(sheet.case.receipt, MARGIN_MM + sheet.width - 34, top, 34)
     paper.set_y(top + 1)
     with paper.column(MARGIN_MM, sheet.width - 38):
         paper.type(8, bold=True)
@@ -179,14 +184,14 @@ def _signature(sheet: Sheet) -> None:
             paper.type(6.5, colour=GREY)
             paper.cell(part * width, 3, tongue.text(name))
         paper.set_xy(MARGIN_MM, line + 5)
-        paper.paragraph(tongue.text(N_("Receipt: chest-edge receipt verify tells whether it is genuine.")), 6.5)
+        paper.paragraph(tongue.text(_GENUINE if is_signed else _UNSIGNED), 6.5)
         paper.paragraph(_models(sheet), 6, colour=GREY)
 
 
 def _models(sheet: Sheet) -> str:
     used = {stage["model"]: _model(stage) for stage in sheet.result.get("stages") or () if stage.get("model")}
-    box = f"{sheet.tongue.text(N_('Box'))} {sheet.case.box_id}"
-    return " · ".join([f"Chest Edge {sheet.result['software_version']}", *used.values(), box])
+    box = [] if sheet.case.receipt == UNSIGNED else [f"{sheet.tongue.text(N_('Box'))} {sheet.case.box_id}"]
+    return " · ".join([f"Chest Edge {sheet.result['software_version']}", *used.values(), *box])
 
 
 def _model(stage: Mapping[str, Any]) -> str:

@@ -86,7 +86,7 @@ def _writers(
     if objects:  # first: an object says nothing of the files that lie beside it
         from edge.pipeline.objects import ObjectWriter
 
-        writers.append(ObjectWriter(objects, found, settings.web.language))
+        writers.append(ObjectWriter(objects, found, settings))
     return writers + ([MaskWriter(masks, found)] if masks else [])
 
 

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from edge.config import Settings
 from edge.dicom.source import source_header
 from edge.errors import ObjectError, SetupError
 from edge.objects.case import Case, kinds, make
+from edge.objects.receipt import UNSIGNED
 from edge.pipeline.names import OwnNames
 from edge.types import StudyResult
 
@@ -23,7 +25,7 @@ class ObjectWriter:
     Parameters
     ----------
     sources : every file that is read; where one lies in this folder, no object takes its name.
-    language : of what is burnt in.
+    settings : the language of what is burnt in and printed, and the size of paper.
 
     Raises
     ------
@@ -31,8 +33,8 @@ class ObjectWriter:
         Where the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, sources: Iterable[Path], language: str) -> None:
-        self._names, self._language = OwnNames(folder, sources), language
+    def __init__(self, folder: Path, sources: Iterable[Path], settings: Settings) -> None:
+        self._names, self._web = OwnNames(folder, sources), settings.web
 
     def write(self, result: StudyResult, report: dict[str, Any]) -> None:
         """Write the objects of a result, and their paths by kind, or why there are none, into its report."""
@@ -46,7 +48,9 @@ class ObjectWriter:
             source=source_header(source),
             view=result.view_pixels,
             box_id=_NO_BOX,
-            language=self._language,
+            language=self._web.language,
+            paper=self._web.paper,
+            receipt=UNSIGNED,  # a signature would tell that a box keeps this reading
         )
         report["objects"], report["objects_refused"] = {}, None
         for kind in kinds(case):

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,12 +33,13 @@ from edge.dicom.tls import own_context
 from edge.errors import SetupError, StorageError
 from edge.pipeline.step_budget import OUT_OF_MEMORY, TIMED_OUT
 from edge.store import reserve
-from edge.store.files import failure, make_folders, remove_unlocked, try_folder
+from edge.store.files import SCRATCH, failure, make_folders, remove_unlocked, try_folder
 from edge.store.journal import Action, note_alone
-from edge.store.recovery import DAMAGED, prepare
+from edge.store.recovery import is_broken, prepare
 
 NAMES = ("receiver", "worker", "web", "intake", "housekeeping")
 
+_STAYS = frozenset({".lock", ".ipc"})
 _LOOK_S = 0.1
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 5.0  # so that a box whose process was killed is whole again within ten seconds
@@ -72,11 +73,8 @@ def serve(settings: Settings, *, demo: bool, ready: Callable[[str], None]) -> in
         own_context(settings)  # where TLS is asked for and cannot be, the person who starts the box has to know
         note_alone(settings.database, Action.BOX_STARTED)
         greeting = _Greeting(settings, demo, ready)
-        try:
-            while not _supervise(settings, greeting, stopped):
-                prepare(settings, thoroughly=True)
-        finally:
-            note_alone(settings.database, Action.BOX_STOPPED)
+        while not _supervise(settings, greeting, stopped):
+            _mend(settings, stopped)
     return 0
 
 
@@ -93,14 +91,26 @@ def _supervise(settings: Settings, greeting: _Greeting, stopped: threading.Event
     kept = [Kept(name, _described(settings)) for name in names(settings)]
     try:
         while not stopped.wait(_LOOK_S):
-            if any(process.met_damage for process in kept) or not settings.database.exists():
+            if is_broken(settings):
                 return False
             for process in kept:
                 process.tend()
             greeting.tend()
+        note_alone(settings.database, Action.BOX_STOPPED)  # the relay still runs, and takes it to the files
+        return True
     finally:
         _end([process.running for process in kept] + [greeting.examples])
-    return True
+
+
+def _mend(settings: Settings, stopped: threading.Event) -> None:
+    """Have a sound database again, as soon as the disk lets it; never without a pause."""
+    while not stopped.wait(_LONGEST_DELAY_S):
+        try:
+            reserve.give_up(settings)
+            prepare(settings)
+            return
+        except (StorageError, OSError) as error:
+            log.event("not_mended", error_type=type(error).__name__, where=log.where(error))
 
 
 def _described(settings: Settings) -> Path:
@@ -141,11 +151,6 @@ class Kept:
         self._changed_at = clock.monotonic()
         self._due_at = self._changed_at
 
-    @property
-    def met_damage(self) -> bool:
-        """Whether the process ended because the database is damaged."""
-        return self._last_exit == DAMAGED
-
     def tend(self) -> None:
         """Start the process where it is due, and notice where it ended."""
         now = clock.monotonic()
@@ -157,6 +162,7 @@ class Kept:
 
     def _start(self, now: float) -> None:
         self._changed_at = now
+        _clear(self._settings.parent.glob(f"{SCRATCH}*"))  # a killed process leaves an image of a patient behind
         try:
             self.running = start(self._name, self._settings, self._last_exit)
         except OSError:  # no memory or no process left; the others must not fall with it
@@ -233,7 +239,7 @@ def locked(settings: Settings) -> Generator[None, None, None]:
         except BlockingIOError as error:
             raise SetupError("already_running", path=settings.data_dir) from error
         reserve.give_up(settings)
-        _clear(settings)
+        _clear((*settings.run_dir.iterdir(), settings.restoring))
         yield
 
 
@@ -251,11 +257,15 @@ def _make_usable(folder: Path) -> None:
         raise SetupError(code, path=folder) from error
 
 
-def _clear(settings: Settings) -> None:
-    """Remove what processes left that were killed: ports, and pieces of images and databases."""
-    for left in (*settings.run_dir.iterdir(), settings.restoring):
-        if left != settings.lock and not left.is_socket():
-            remove_unlocked(left)
+def _clear(left: Iterable[Path]) -> None:
+    """Remove what processes left that were killed, such as pieces of images and databases."""
+    for path in left:
+        if path.suffix in _STAYS:
+            continue
+        try:
+            remove_unlocked(path)
+        except OSError as error:  # another user's; it keeps no box from starting
+            log.event("not_removed", error_type=type(error).__name__, where=log.where(error))
 
 
 def _with_ports(settings: Settings) -> Settings:

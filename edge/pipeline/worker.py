@@ -22,7 +22,7 @@ from edge import clock, log
 from edge.bus import Listener, Speaker
 from edge.config import Settings
 from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError, content_sha256
-from edge.dicom.reader import FOLDER_PREFIX, NoRoomError, Reader
+from edge.dicom.reader import NoRoomError, Reader
 from edge.errors import ModelError, ReadingError, SetupError, StorageError, UnreadableError
 from edge.lifeline import identity
 from edge.pipeline.pictures import write_pictures
@@ -248,9 +248,6 @@ def run(settings: Settings, last_exit: int = 0) -> int:
     if not faults:
         queue.retry(database, ModelError.texts)
     log.event("tried_again", count=quarantine.retry(database, judged_elsewhere=True))
-    # A killed worker leaves an image of a patient behind.
-    for left in settings.run_dir.glob(f"{FOLDER_PREFIX}*"):
-        shutil.rmtree(left, ignore_errors=True)
 
     def read(sources: Iterable[SourceImage], claimed: queue.Claim, begin: Callable[[str], None]) -> StudyResult:
         known = Known(stated_age_years=claimed.stated_age_years, prior=claimed.prior)
@@ -272,8 +269,6 @@ def _work(worker: Worker, database: Database, listener: Listener, stopped: threa
             is_interrupted = False
             is_busy = worker.step()
         except (SetupError, StorageError) as error:
-            if error.code == "damaged":  # for the supervisor, which makes another
-                raise
             log.event("work_interrupted", code=error.code)
             is_interrupted, is_busy = True, False
         except MemoryError:  # a new process gets it all back

@@ -14,7 +14,6 @@ import os
 import shutil
 import sqlite3
 import tarfile
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,7 +24,7 @@ import pyrage
 
 from edge.config import Settings
 from edge.errors import BackupError, StorageError
-from edge.store.files import PART, held, sync_folder
+from edge.store.files import PART, scratch_folder, sync_folder
 from edge.store.restore import BODY, KEY, digest_of
 
 _LEAST_LETTERS = 12
@@ -51,9 +50,8 @@ def back_up(settings: Settings, config: Path | None, target: Path, passphrase: s
         raise BackupError("exists", path=target)
     part = target.with_name(target.name + PART)
     try:
-        # Locked, so that a box which starts beside it leaves it alone.
-        with tempfile.TemporaryDirectory(dir=settings.run_dir, prefix="backup-") as folder, held(Path(folder)):
-            snapshot = Path(folder) / "snapshot.sqlite"
+        with scratch_folder(settings.run_dir) as folder:
+            snapshot = folder / "snapshot.sqlite"
             _snapshot(settings.database, snapshot)
             found = list(_contents(settings, snapshot, config))
             _check_room(target.parent, found)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlite_utils import Database
 
@@ -39,12 +39,19 @@ def connect(path: Path, *, any_thread: bool = False) -> Database:
     """
     if not path.exists():
         raise StorageError("no_database")
-    with _converted():
+    mark = damage_mark(path)
+    with _converted(mark):
         uri = f"{path.resolve().as_uri()}?mode=rw"
         connection = sqlite3.connect(
             uri, uri=True, timeout=_BUSY_S, check_same_thread=not any_thread, factory=_Connection
         )
+    connection.mark = mark
     return _configured(connection)
+
+
+def damage_mark(path: Path) -> Path:
+    """The empty file that tells the supervisor that somebody met damage in this database."""
+    return path.with_name(f"{path.name}.broken")
 
 
 def migrate(path: Path) -> None:
@@ -78,7 +85,7 @@ def writing(database: Database) -> Generator[None, None, None]:
     StorageError
         ``disk_full``, ``database`` or ``damaged``; nothing of the block was stored.
     """
-    with _converted():
+    with _converted(cast("_Connection", database.conn).mark):
         database.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -107,7 +114,7 @@ def folder_of(database: Database) -> Path:
 
 
 @contextmanager
-def _converted() -> Generator[None, None, None]:
+def _converted(mark: Path) -> Generator[None, None, None]:
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -115,30 +122,36 @@ def _converted() -> Generator[None, None, None]:
     except sqlite3.DatabaseError as error:
         if type(error) is not sqlite3.DatabaseError:  # a mistake of the program's own
             raise
+        with suppress(OSError):  # of a command of another user; the next process that meets it may
+            mark.touch()
         raise StorageError("damaged") from error
 
 
 class _Cursor(sqlite3.Cursor):
     """Rows are read from the file when they are asked for, and not before."""
 
+    connection: _Connection
+
     def execute(self, *args: Any) -> _Cursor:
-        with _converted():
+        with _converted(self.connection.mark):
             return super().execute(*args)
 
     def __next__(self) -> Any:
-        with _converted():
+        with _converted(self.connection.mark):
             return super().__next__()
 
     def fetchone(self) -> Any:
-        with _converted():
+        with _converted(self.connection.mark):
             return super().fetchone()
 
     def fetchall(self) -> list[Any]:
-        with _converted():
+        with _converted(self.connection.mark):
             return super().fetchall()
 
 
 class _Connection(sqlite3.Connection):
+    mark: Path
+
     def cursor(self, factory: Any = _Cursor) -> Any:
         return super().cursor(factory)
 
@@ -147,6 +160,8 @@ class _Connection(sqlite3.Connection):
 
 
 def _configured(connection: sqlite3.Connection) -> Database:
+    # A name whose bytes were changed on the disk must not keep the page down.
+    connection.text_factory = lambda content: content.decode(errors="replace")
     database = Database(connection)
     database.execute("PRAGMA synchronous=FULL")
     database.execute("PRAGMA foreign_keys=ON")

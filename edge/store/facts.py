@@ -6,6 +6,8 @@ import secrets
 
 from sqlite_utils import Database
 
+from edge.store.database import writing
+
 RUNNING_S = "running_s"
 """Seconds that the box has run, by the monotonic clock; no clock that is set can move it."""
 
@@ -29,10 +31,17 @@ BOX_ID = "box_id"
 
 
 def box_id(database: Database) -> str:
-    """``BOX_ID``, made where there is none yet, within the caller's transaction."""
-    kept = text(database, BOX_ID)
-    if kept is None:
-        kept = secrets.token_hex(16)
+    """``BOX_ID``, made where there is none yet; where there is, a full disk keeps nobody from it.
+
+    Raises
+    ------
+    StorageError
+        Where it cannot be read or made.
+    """
+    if (known := text(database, BOX_ID)) is not None:
+        return known
+    with writing(database):
+        kept = text(database, BOX_ID) or secrets.token_hex(16)
         keep(database, BOX_ID, kept)
     return kept
 

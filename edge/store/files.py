@@ -15,14 +15,18 @@ import tempfile
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from edge.errors import SetupError, StorageError
 
 PART = ".part"
 """What the name of a file ends with that is not whole yet."""
+SCRATCH = "scratch-"
+"""What the name of a file or folder begins with that is of use to its process alone."""
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of the operating system that mean a full disk."""
 _CODES = {
-    errno.ENOSPC: "disk_full",
-    errno.EDQUOT: "disk_full",
+    **dict.fromkeys(NO_SPACE, "disk_full"),
     errno.EROFS: "read_only",
     errno.EACCES: "forbidden",
     errno.EPERM: "forbidden",
@@ -127,9 +131,30 @@ def remove_unlocked(path: Path) -> None:
     """Remove a file, or a folder with all that it holds; what somebody holds locked stays."""
     try:
         with held(path):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            is_folder = path.is_dir() and not path.is_symlink()
+            shutil.rmtree(path) if is_folder else path.unlink(missing_ok=True)
     except (BlockingIOError, FileNotFoundError):
         return  # its writer lives, or has just finished it
+
+
+@contextmanager
+def scratch_folder(folder: Path | None) -> Generator[Path, None, None]:
+    """A folder for the length of the block, locked, so that others can tell it from what a killed process left.
+
+    Parameters
+    ----------
+    folder : where it is made; the system's temporary one if None.
+    """
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as name, held(Path(name)):
+        yield Path(name)
+
+
+@contextmanager
+def scratch_file(folder: Path) -> Generator[IO[bytes], None, None]:
+    """A file with a name for the length of the block, locked as ``scratch_folder`` is."""
+    with tempfile.NamedTemporaryFile(prefix=SCRATCH, dir=folder) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
 
 
 @contextmanager

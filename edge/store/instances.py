@@ -85,13 +85,16 @@ class Attributes:
     acquired_at: datetime | None = None
 
 
-def add_received(database: Database, instance: Instance, association_id: int | None = None) -> Receipt:
+def add_received(
+    database: Database, instance: Instance, association_id: int | None = None, *, is_counted: bool = False
+) -> Receipt:
     """Record an object whose file is already safe on the disk.
 
     Parameters
     ----------
     association_id : the delivery that brought it; that of a second copy counts, since it may
         end well where the first was broken off.
+    is_counted : whether its bytes count already as used.
 
     Raises
     ------
@@ -102,7 +105,9 @@ def add_received(database: Database, instance: Instance, association_id: int | N
         receipt = _same_content(database, instance)
         if receipt is not None and not receipt.is_new:
             quarantine_.retry_one(database, receipt.instance_id)
-        receipt = receipt or _insert(database, instance)
+        if receipt is None:
+            receipt = _insert(database, instance)
+            facts.add(database, facts.USED_BYTES, 0 if is_counted else instance.size_bytes)
         if association_id is not None:
             database.execute(
                 "UPDATE instances SET association_id = ? WHERE id = ?", (association_id, receipt.instance_id)
@@ -186,7 +191,8 @@ def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s
         born = _study_of(database, instance_id)
         study_id = _named_study(database, attributes.study_instance_uid) or born
         database.execute(
-            """UPDATE instances SET state = 'parsed', study_id = ?, series_instance_uid = ?, study_instance_uid = ?
+            """UPDATE instances SET state = 'parsed', needed_bytes = 0, study_id = ?, series_instance_uid = ?,
+                   study_instance_uid = ?
                WHERE id = ?""",
             (study_id, attributes.series_instance_uid or "", attributes.study_instance_uid or "", instance_id),
         )
@@ -195,6 +201,7 @@ def attach(database: Database, instance_id: int, attributes: Attributes, quiet_s
             database.execute("UPDATE studies SET state = 'parsed' WHERE id = ?", (study_id,))
         else:
             _drop_if_bare(database, born)
+        quarantine_.settle(database, instance_id, study_id, attributes.patient_id)
         _date(database, study_id, attributes)
         completeness.touch(database, study_id, quiet_s)
         row = database.execute("SELECT study_key FROM studies WHERE id = ?", (study_id,)).fetchone()
@@ -223,7 +230,7 @@ def quarantine(database: Database, instance_id: int, remark: Remark, attributes:
     reason = remark.as_json()
     with writing(database):
         database.execute(
-            "UPDATE instances SET state = 'quarantined', reason = ?, judged_by = ? WHERE id = ?",
+            "UPDATE instances SET state = 'quarantined', needed_bytes = 0, reason = ?, judged_by = ? WHERE id = ?",
             (json.dumps(reason), __version__, instance_id),
         )
         study_id = _own_study(database, instance_id)
@@ -240,7 +247,8 @@ def restore(database: Database, instance_id: int, path: Path) -> None:
     """Give an object whose file is gone another file with its content; it is read again."""
     with writing(database):
         database.execute(
-            "UPDATE instances SET path = ?, state = 'received', attempts = 0, outages = 0, reason = NULL WHERE id = ?",
+            """UPDATE instances SET path = ?, state = 'received', attempts = 0, outages = 0, needed_bytes = 0,
+                   reason = NULL WHERE id = ?""",
             (str(path), instance_id),
         )
         database.execute(
@@ -304,7 +312,6 @@ def _insert(database: Database, instance: Instance) -> Receipt:
     database.table("instances").insert(row)
     instance_id = database.execute("SELECT last_insert_rowid()").fetchone()[0]
     database.execute("UPDATE studies SET newest_instance_id = ? WHERE id = ?", (instance_id, study_id))
-    facts.add(database, facts.USED_BYTES, instance.size_bytes)
     return Receipt(instance_id=instance_id, study_key=study_key, path=instance.path, is_new=True)
 
 
@@ -319,7 +326,9 @@ def _new_study(database: Database, received_at: str) -> tuple[int, str]:
 def _own_study(database: Database, instance_id: int) -> int:
     """The study of an object that is alone in it; one that others share it leaves for a row of its own."""
     born = _study_of(database, instance_id)
-    others = "SELECT 1 FROM instances WHERE study_id = ? AND id != ?"
+    # A damaged one that was put beside the same object (``quarantine.settle``) is no reason to part.
+    others = """SELECT 1 FROM instances WHERE study_id = ?1 AND id != ?2 AND NOT (state = 'quarantined' AND
+                sop_instance_uid = (SELECT nullif(sop_instance_uid, '') FROM instances WHERE id = ?2))"""
     if database.execute(others, (born, instance_id)).fetchone() is None:
         return born
     (received_at,) = database.execute("SELECT received_at FROM instances WHERE id = ?", (instance_id,)).fetchone()

@@ -27,12 +27,17 @@ from edge.store.journal import printable
 
 CHANCE_CODES = frozenset({"too_much_memory", "too_slow", "reader_crashed", "parser_limit"})
 """Reasons that do not tell of the file alone: the machine was busy, or a codec failed."""
+DAMAGE_CODES = CHANCE_CODES | {"empty_file", "truncated", "undecodable", "file_lost"}
+"""Reasons that the same object need not have when it is sent again."""
 INDEX = "index.txt"
 
 _LOST = "file_lost"
 _WAYS = {Way.NETWORK: "-", Way.FOLDER: "folder", Way.STICK: "USB stick", Way.PROGRAM: "program on this box"}
-_AGAIN = """UPDATE instances SET state = 'received', attempts = 0, outages = 0, reason = NULL
-            WHERE state = 'quarantined' AND json_extract(reason, '$.code') != ? AND {which} RETURNING study_id"""
+_CAME_WHOLE = """EXISTS (SELECT 1 FROM instances AS whole WHERE whole.study_id = instances.study_id
+    AND whole.state != 'quarantined' AND whole.sop_instance_uid = nullif(instances.sop_instance_uid, ''))"""
+_AGAIN = f"""UPDATE instances SET state = 'received', attempts = 0, outages = 0, reason = NULL
+             WHERE state = 'quarantined' AND json_extract(reason, '$.code') != ? AND {{which}}
+                 AND NOT {_CAME_WHOLE} RETURNING study_id"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,7 @@ class SetAside:
     sender : AE title and address, as far as they are known; for the page alone, since a title can hold a name.
     host : the address.
     way : by what it came where it has no such sender.
+    came_whole : the same object came again and could be read; it is in the study of ``study_key``.
     """
 
     study_key: str
@@ -57,16 +63,17 @@ class SetAside:
     way: Way
     received_at: datetime
     size_bytes: int
+    came_whole: bool
 
 
 def listed(source: Path | Database, limit: int = -1) -> list[SetAside]:
     """What is set aside, newest first, at most ``limit``; all where that is negative."""
     with opened(source) as database:
         rows = database.execute(
-            """SELECT instances.*, study_key, host, coalesce(way, '') AS way
+            f"""SELECT instances.*, study_key, host, coalesce(way, '') AS way, {_CAME_WHOLE} AS came_whole
                FROM instances JOIN studies ON studies.id = study_id
                LEFT JOIN associations ON associations.id = association_id
-               WHERE instances.state = 'quarantined' ORDER BY instances.id DESC LIMIT ?""",
+               WHERE instances.state = 'quarantined' ORDER BY instances.id DESC LIMIT ?""",  # noqa: S608
             (limit,),
         ).fetchall()
     return [
@@ -79,6 +86,7 @@ def listed(source: Path | Database, limit: int = -1) -> list[SetAside]:
             way=Way(row["way"]),
             received_at=datetime.fromisoformat(row["received_at"]),
             size_bytes=row["size_bytes"],
+            came_whole=bool(row["came_whole"]),
         )
         for row in rows
     ]
@@ -93,6 +101,27 @@ def retry(database: Database, *, judged_elsewhere: bool = False) -> int:
     """
     with writing(database):
         return _again(database, "(NOT ? OR judged_by != ?)", judged_elsewhere, __version__)
+
+
+def settle(database: Database, instance_id: int, study_id: int, patient_id: str) -> None:
+    """Put what was set aside as damaged into the study of the same object that came whole, in the caller's transaction.
+
+    Nobody has to send it again. Its file is kept as long as the study; one of another patient stays as it is.
+    """
+    codes = ", ".join(f"'{code}'" for code in sorted(DAMAGE_CODES))
+    damaged = database.execute(
+        f"""SELECT instances.id, study_id FROM instances JOIN studies ON studies.id = study_id
+            WHERE instances.state = 'quarantined' AND studies.state = 'quarantined' AND version = 0
+                AND sop_instance_uid = (SELECT nullif(sop_instance_uid, '') FROM instances WHERE id = ?)
+                AND patient_id IN ('', ?) AND json_extract(reason, '$.code') IN ({codes})""",  # noqa: S608
+        (instance_id, patient_id),
+    ).fetchall()
+    for row in damaged:
+        database.execute("UPDATE instances SET study_id = ? WHERE id = ?", (study_id, row["id"]))
+        database.execute(
+            "DELETE FROM studies WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM instances WHERE study_id = ?1)",
+            (row["study_id"],),
+        )
 
 
 def retry_one(database: Database, instance_id: int) -> bool:
@@ -135,7 +164,8 @@ def lines(found: list[SetAside]) -> Iterator[str]:
     for item in found:
         when, size = item.received_at.isoformat(timespec="seconds"), str(item.size_bytes)
         sender = item.host or _WAYS[item.way]
-        yield "\t".join((item.name, item.reason["code"], when, sender, size, item.reason["text"]))
+        words = item.reason["text"] + (" It came again whole." if item.came_whole else "")
+        yield "\t".join((item.name, item.reason["code"], when, sender, size, words))
 
 
 def _copy(path: Path, folder: Path) -> bool:

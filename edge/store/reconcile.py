@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -75,19 +76,47 @@ def reconcile(database: Database, settings: Settings) -> Difference:
     StorageError
         Where the database cannot be written, or the folder of the files not be listed.
     """
+    found = tidy(database, settings)
+    settle(database, found)
+    return found
+
+
+def tidy(database: Database, settings: Settings) -> Difference:
+    """Remove what was to go and what was never whole, and look for what differs; that takes no time.
+
+    Raises
+    ------
+    StorageError
+        Where the database cannot be written.
+    """
     finish_deletions(database, settings)
     remove_parts(settings.incoming)
-    found = difference(database, settings)
+    return difference(database, settings)
+
+
+def settle(database: Database, found: Difference, stopping: Callable[[], bool] = lambda: False) -> None:
+    """Take in the files without a row, which reads each of them, and set the rows without a file aside.
+
+    Parameters
+    ----------
+    stopping : whether to leave the rest for the next start.
+
+    Raises
+    ------
+    StorageError
+        Where the database cannot be written; what was done stays.
+    """
     for path in found.orphans:
+        if stopping():
+            return
         _adopt(database, path)
     for number, path in found.lost:
         lose(database, number, path)
-    return found
 
 
 def _adopt(database: Database, path: Path) -> None:
     try:
-        record(database, path.parent, _described(path))
+        record(database, path.parent, _described(path), is_counted=True)
     except OSError as error:  # gone since, or not to be read: one file must not keep the receiver down
         log.event("not_taken_in", error_type=type(error).__name__, where=log.where(error))
 

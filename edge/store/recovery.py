@@ -17,34 +17,38 @@ from edge import clock, log
 from edge.config import Settings
 from edge.errors import StorageError
 from edge.store import facts
-from edge.store.database import connect, migrate, writing
+from edge.store.database import connect, damage_mark, migrate, writing
 from edge.store.files import failure, sync_folder, try_folder
 from edge.store.journal import Action, note
 
-DAMAGED = 4
-"""Exit code of a process that met a damaged database."""
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
-def prepare(settings: Settings, *, thoroughly: bool = False) -> bool:
+def is_broken(settings: Settings) -> bool:
+    """Whether the database of a running box is gone, or a process met damage in it."""
+    path = settings.database
+    return damage_mark(path).exists() or not path.exists() or path.stat().st_size == 0
+
+
+def prepare(settings: Settings) -> bool:
     """Have a sound database of the newest schema; return whether it had to be made anew.
 
-    Only one process may do this at a time: the supervisor, under its lock.
-
-    Parameters
-    ----------
-    thoroughly : compare every index with its table too, which takes longer.
+    Where somebody met damage, every index is compared with its table too, which takes longer. Only one
+    process may do this at a time: the supervisor, under its lock.
 
     Raises
     ------
     StorageError
         Where the disk cannot be read or written.
     """
-    if is_sound(settings, thoroughly=thoroughly):
+    mark = damage_mark(settings.database)
+    was_sound = is_sound(settings, thoroughly=mark.exists())
+    if was_sound:
         migrate(settings.database)
-        return False
-    rebuild(settings)
-    return True
+    else:
+        rebuild(settings)
+    mark.unlink(missing_ok=True)
+    return not was_sound
 
 
 def is_sound(settings: Settings, *, thoroughly: bool = False) -> bool:

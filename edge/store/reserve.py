@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 from edge import log
 from edge.config import Settings
@@ -26,13 +27,21 @@ def give_up(settings: Settings) -> None:
 
 def take(settings: Settings) -> None:
     """Hold the room, where the disk has several times as much left."""
-    if settings.reserve.exists() or shutil.disk_usage(settings.data_dir).free < _TAKE_FROM_BYTES:
-        return
-    descriptor = os.open(settings.reserve, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        if _held_bytes(settings) < _BYTES and shutil.disk_usage(settings.data_dir).free >= _TAKE_FROM_BYTES:
+            _allocate(settings.reserve)
+    except OSError as error:  # nothing depends on it before the disk is full
+        log.event("no_reserve", error_type=type(error).__name__, where=log.where(error))
+
+
+def _held_bytes(settings: Settings) -> int:
+    """What the file takes on the disk; less than its length where a power cut came between."""
+    return settings.reserve.stat().st_blocks * 512 if settings.reserve.exists() else 0
+
+
+def _allocate(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, _BYTES)
-    except OSError as error:  # nothing depends on it before the disk is full
-        settings.reserve.unlink()
-        log.event("no_reserve", error_type=type(error).__name__, where=log.where(error))
     finally:
         os.close(descriptor)

@@ -148,19 +148,27 @@ class Spool:
             raise
 
 
-def record(database: Database, incoming: Path, instance: Instance, association_id: int | None = None) -> Receipt:
+def record(
+    database: Database,
+    incoming: Path,
+    instance: Instance,
+    association_id: int | None = None,
+    *,
+    is_counted: bool = False,
+) -> Receipt:
     """Record an object whose file is durable, and keep one file of each content.
 
     Parameters
     ----------
     association_id : the delivery that brought it.
+    is_counted : the housekeeping has measured the file already.
 
     Raises
     ------
     StorageError
         Nothing was recorded, and the file is as it was.
     """
-    receipt = add_received(database, instance, association_id)
+    receipt = add_received(database, instance, association_id, is_counted=is_counted)
     if receipt.is_new:
         return receipt
     if (incoming / receipt.path).exists():

@@ -116,6 +116,8 @@ def move(database: Database, stick_id: int, state: StickState, counts: Counts) -
         database.execute(
             "UPDATE sticks SET state = ?, counts = ? WHERE id = ?", (state.value, _to_json(counts), stick_id)
         )
+        if state is StickState.TAKEN:  # nobody is to put one in again any more that was pulled before
+            _end(database, "state = 'pulled'", (), StickState.GONE)
         if state in {StickState.TAKEN, StickState.NO_ROOM, StickState.PULLED}:
             outcome = journal.Outcome.OK if state is StickState.TAKEN else journal.Outcome.FAILED
             journal.note(database, journal.Action.IMPORTED, count=counts.taken, outcome=outcome.value)

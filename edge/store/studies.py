@@ -18,7 +18,8 @@ from edge.types import State
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _QUERY = f"""
-    SELECT studies.*, (SELECT count(*) FROM instances WHERE study_id = studies.id) AS instance_count,
+    SELECT studies.*, (SELECT count(*) FROM instances WHERE study_id = studies.id
+            AND (state != 'quarantined' OR studies.state = 'quarantined')) AS instance_count,
         NOT is_final AND {BROKEN_OFF} AS is_broken_off,
         EXISTS (SELECT 1 FROM instances
             WHERE study_id = studies.id AND state = 'received' AND needed_bytes > 0) AS waits_for_room,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from flask import Flask, Response, render_template, request
@@ -37,10 +36,7 @@ class _Page(Flask):
 
 
 def create_app(
-    settings: Settings,
-    live: Live | None = None,
-    wake: Callable[[int], None] = lambda number: None,
-    damaged: Callable[[], None] = lambda: None,
+    settings: Settings, live: Live | None = None, wake: Callable[[int], None] = lambda number: None
 ) -> Flask:
     """The page of one box.
 
@@ -49,7 +45,6 @@ def create_app(
     live : wake-ups that are already being listened to; without them open pages only look
         again by themselves from time to time.
     wake : told the number of what a page changed, from any thread, for the other processes of the box.
-    damaged : called where a page met a damaged database, from any thread.
 
     Raises
     ------
@@ -67,7 +62,7 @@ def create_app(
     app.register_blueprint(Stow(settings, wake).blueprint())
     app.config["PROPAGATE_EXCEPTIONS"] = False
     app.register_error_handler(HTTPException, _trouble)
-    app.register_error_handler(EdgeError, partial(_failed, damaged))
+    app.register_error_handler(EdgeError, _trouble)
     app.jinja_env.filters.update(person=wording.person, printable=wording.printable)
     app.context_processor(
         lambda: {
@@ -84,12 +79,6 @@ def create_app(
 def streams(settings: Settings) -> int:
     """How many pages may listen to wake-ups at once, so that threads are left to answer the others."""
     return max(1, settings.web.threads - _SPARE_THREADS)
-
-
-def _failed(damaged: Callable[[], None], error: EdgeError) -> tuple[str | Response, int]:
-    if error.code == "damaged":
-        damaged()
-    return _trouble(error)
 
 
 def _trouble(error: Exception) -> tuple[str | Response, int]:

@@ -65,8 +65,15 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         """Choose the limits by the address."""
         super().parse_header(header_plus)
         stow = getattr(self.adj, "stow", None)
-        if self.command == "POST" and stow is not None and STOW_PATH.fullmatch(self.path):
+        is_stow = STOW_PATH.fullmatch(self.path) is not None
+        if self.path.startswith("/dicomweb/") and not (is_stow and self.command == "POST"):
+            if self.chunked or self.content_length >= self.adj.max_request_body_size:
+                self.refusal = _Refusal(405 if is_stow else 404)  # else it would be told that it is too large
+        elif is_stow and stow is not None:
             self.begun_at = clock.monotonic()
+            if self.content_length >= MOST_STOW_BYTES:  # told before a place is taken
+                self.refusal = _Refusal(413)
+                return
             most_bytes = MOST_STOW_BYTES if self.chunked else self.content_length
             # Collected once on the way in, and stored once.
             if partition_share(stow.data_dir, 2 * most_bytes) >= REFUSE_FROM:
@@ -84,6 +91,8 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
             self.refusal = _Refusal(408)
         if self.refusal is not None:
             self.error, self.completed = self.refusal, True
+        if self.error is not None:
+            self.expect_continue = False  # waitress would ask for the body, and read it to its limit
         return consumed
 
 

@@ -47,7 +47,7 @@ def install(app: Flask) -> None:
 
 
 def _refuse_foreign_change() -> None:
-    if request.method in _READING or _is_own():
+    if request.method in _READING or request.endpoint is None or _is_own():  # without an endpoint: 404 or 405
         return
     # STOW-RS is for programs, which send neither header; every browser sends one with such a request.
     if request.endpoint != "stow.store" or "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:

@@ -6,21 +6,16 @@ is not opened for it.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
 from pydicom import config as pydicom_config
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from edge.config import Settings
 from edge.objects import receipt
-from edge.objects.case import Case
+from edge.objects.case import Case, load_view
 from edge.objects.report import pdf
 from edge.store import facts, signing, studies
-from edge.store.database import opened, writing
+from edge.store.database import opened
 
 
 def printed(settings: Settings, found: studies.StudyView, language: str) -> bytes:
@@ -32,29 +27,21 @@ def printed(settings: Settings, found: studies.StudyView, language: str) -> byte
         There is no key to sign its receipt with, and none can be made.
     """
     result = found.result or {}
-    box_id = _box_id(settings)
+    with opened(settings.database) as database:
+        box_id = facts.box_id(database)
     text = receipt.issue(signing.private_key(settings), box_id, found.study_key, found.version, result)
     case = Case(
         report=result,
         study_key=found.study_key,
         version=found.version,
         source=_header(found),
-        view=_view(studies.preview_path(settings, found.study_key, found.version)),
+        view=load_view(studies.preview_path(settings, found.study_key, found.version)),
         box_id=box_id,
         language=language,
         paper=settings.web.paper,
         receipt=text,
     )
     return pdf(case)
-
-
-def _box_id(settings: Settings) -> str:
-    with opened(settings.database) as database:
-        known = facts.text(database, facts.BOX_ID)
-        if known is not None:  # a full disk must not keep anybody from printing
-            return known
-        with writing(database):
-            return facts.box_id(database)
 
 
 def _header(found: studies.StudyView) -> Dataset:
@@ -70,12 +57,3 @@ def _header(found: studies.StudyView) -> Dataset:
     ):
         header.add(DataElement(tag, vr, text, validation_mode=pydicom_config.IGNORE))
     return header
-
-
-def _view(path: Path) -> npt.NDArray[np.uint8]:
-    """The picture of the page; one black pixel where there is none."""
-    try:
-        with Image.open(path, formats=["JPEG"]) as image:
-            return np.asarray(image.convert("L"))
-    except OSError:
-        return np.zeros((1, 1), np.uint8)

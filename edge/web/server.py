@@ -7,11 +7,9 @@ thread does.
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
-import threading
 from typing import NoReturn
 
 from flask import Flask
@@ -22,7 +20,6 @@ from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
 from edge.errors import SetupError
 from edge.store.files import write_durably
-from edge.store.recovery import DAMAGED
 from edge.web import bodies
 from edge.web.app import create_app, streams
 from edge.web.live import Live
@@ -44,13 +41,7 @@ def run(settings: Settings) -> int:
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     listening = _listening(settings.web.port)
     live, speaker = Live(settings.run_dir, streams(settings)), Speaker(settings.run_dir, "web")
-    is_damaged = threading.Event()
-
-    def end_damaged() -> None:
-        is_damaged.set()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    app = create_app(settings, live, speaker.wake, end_damaged)
+    app = create_app(settings, live, speaker.wake)
     server = _server(app, listening, settings.web.threads)
     bodies.limit(server, settings.data_dir, settings.run_dir)
     # waitress ends its loop on SystemExit, and then waits for the threads that still answer.
@@ -66,7 +57,7 @@ def run(settings: Settings) -> int:
     live.close()
     server.close()
     speaker.close()
-    return DAMAGED if is_damaged.is_set() else 0
+    return 0
 
 
 def _listening(port: int) -> socket.socket:

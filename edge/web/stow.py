@@ -6,7 +6,6 @@ only, so the program has to run on the box itself, or come through a tunnel that
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from edge.dicom.reader import Reader
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import BodyError, StorageError, UnreadableError
 from edge.store.associations import Way
+from edge.store.files import scratch_file
 from edge.store.part10 import WholeFile, take_apart
 from edge.store.spool import PREAMBLE, Delivery, Spool
 from edge.web.multipart import Parts
@@ -153,7 +153,7 @@ class _StudyCheck:
     def __call__(self, whole: WholeFile) -> None:
         if self._study is None:
             return
-        with tempfile.NamedTemporaryFile(dir=self._folder) as scratch:
+        with scratch_file(self._folder) as scratch:
             scratch.writelines((PREAMBLE, whole.file_meta, whole.head))
             scratch.flush()
             if self._reader.read_header(Path(scratch.name)).study_instance_uid != self._study:

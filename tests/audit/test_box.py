@@ -36,6 +36,7 @@ def test_a_box_tells_who_brought_and_saw_what(tmp_path: Path) -> None:
             assert storescu(box.receiver_port, paths[:1], "-aec", "ANOTHER") != 0
         certificates.issue(settings, "XRAY-1", tmp_path / "stick")
         box.stop()
+        assert "box_stopped" in _told(settings)
     # Summed up when the receiver ends, which may be after the last relay: the next start brings it to the files.
     with served(settings) as box:
         eventually(lambda: "association_rejected count=3 code=called_ae_title" in _told(settings))

@@ -276,3 +276,10 @@ def serving(folder: Path, name: str, ca: Path) -> ssl.SSLContext:
 
 def is_key(path: Path) -> bool:
     return b"PRIVATE KEY" in path.read_bytes()
+
+
+def test_a_folder_on_a_stick_that_is_not_there_is_not_made(box: Settings, tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="file_not_found"):
+        certificates.issue(box, "XRAY-1", tmp_path / "nonexistent" / "out")
+    assert not (tmp_path / "nonexistent").exists()
+    assert certificates.listed(box) == []

@@ -48,12 +48,13 @@ def answering(answer: bytes | None) -> Iterator[int]:
         thread.join()
 
 
-def packet(stratum: int, ahead_s: float) -> bytes:
+def packet(stratum: int, ahead_s: float, leap: int = 0) -> bytes:
     """An answer (RFC 4330, section 4) of a server whose clock is ahead."""
     moment = ntplib.system_to_ntp_time(clock.utc().timestamp() + ahead_s)
     whole, part = int(moment), int(moment % 1 * 2**32)
     times = struct.pack(">2I", whole, part)
-    return struct.pack(">4B3I", 0b00_100_100, stratum, 6, 0xEC, 0, 0, 0) + times * 4  # the second is the asker's
+    # The second of the times is the asker's.
+    return struct.pack(">4B3I", leap << 6 | 0b00_100_100, stratum, 6, 0xEC, 0, 0, 0) + times * 4
 
 
 @pytest.fixture
@@ -95,11 +96,12 @@ def test_its_time_is_proposed_and_not_taken(
     [
         (packet(0, 0), "does not know the time"),
         (packet(16, 0), "does not know the time"),
+        (packet(3, 0, leap=3), "does not know the time"),
         (b"", "does not answer"),
         (bytes(20), "does not answer"),
         (None, "does not answer"),
     ],
-    ids=["kiss of death", "not synchronized", "empty", "garbage", "silent"],
+    ids=["kiss of death", "not synchronized", "not set", "empty", "garbage", "silent"],
 )
 def test_a_server_that_tells_no_time_is_told_of(
     answer: bytes | None, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -110,6 +112,7 @@ def test_a_server_that_tells_no_time_is_told_of(
     assert words in capsys.readouterr().out
 
 
-def test_a_name_that_nobody_knows_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
-    assert print_lan_time("no-such-host.invalid") == 1
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "a" * 70])
+def test_a_name_that_nobody_knows_is_told_of(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert print_lan_time(host) == 1
     assert "does not answer" in capsys.readouterr().out

@@ -35,6 +35,7 @@ EDGE_LINES = 23_000
 # Where the name to import is not the name to install.
 DISTRIBUTIONS = {
     "PIL": "pillow",
+    "SimpleITK": "simpleitk",
     "cv2": "opencv-python-headless",
     "data_store": "pydicom-data",
     "dicomanonymizer": "dicom-anonymizer",

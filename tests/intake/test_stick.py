@@ -116,6 +116,38 @@ def test_a_stick_is_counted_and_taken_in_only_when_asked_for(port: Port, stick: 
     assert fingerprint(stick) == before, "the stick was written to"
 
 
+def test_images_that_a_directory_leaves_out_are_taken_too(port: Port, stick: Path) -> None:
+    first, *_ = fill(stick, 3)
+    inputs.text_file(stick / "autorun.inf")
+    dicomdir(stick, [[("IMAGES", first.name)]])
+    port.put_in(stick)
+    found = port.settle()
+    assert (found.counts.studies, found.counts.total) == (3, 3)
+    assert port.take().counts.taken == 3
+
+
+def test_files_that_were_copied_after_the_count_are_taken_too(port: Port, stick: Path) -> None:
+    fill(stick, 1)
+    port.put_in(stick)
+    assert port.settle().counts.total == 1
+    fill(stick, 3)
+    done = port.take()
+    assert (done.counts.taken, done.counts.total) == (3, 3)
+
+
+def test_a_stick_that_was_pulled_is_forgotten_once_one_was_taken_in(port: Port, stick: Path) -> None:
+    fill(stick, 1)
+    port.put_in(stick)
+    sticks.move(port.database, port.settle().stick_id, StickState.TAKING, sticks.NOTHING)
+    mounts, port.there = port.there, []
+    assert port.settle().state is StickState.PULLED
+    port.there = mounts
+    port.settle()
+    assert [shown.state for shown in sticks.shown(port.database)] == [StickState.READY, StickState.PULLED]
+    port.take()
+    assert [shown.state for shown in sticks.shown(port.database)] == [StickState.TAKEN]
+
+
 def test_a_stick_taken_in_twice_adds_nothing(port: Port, stick: Path) -> None:
     fill(stick)
     port.put_in(stick)
@@ -178,7 +210,8 @@ def test_the_delivery_of_a_stick_ends_at_once_when_it_is_pulled_or_the_process_s
     port.settle()
     monkeypatch.setattr("edge.intake.studies._TURN_S", 0.0)
     assert sticks.want(port.database, port.shown().stick_id)
-    assert port.watch is not None and port.watch.step()
+    while not stored(port.box):
+        assert port.watch is not None and port.watch.step()
     states = "SELECT state FROM associations"
     assert [row["state"] for row in port.database.execute(states)] == ["open"]
     if end == "pulled":

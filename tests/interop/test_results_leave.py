@@ -48,4 +48,4 @@ def test_what_the_box_makes_of_an_image_arrives_and_is_committed(
     (study,) = pacs.api("/studies?expand")
     assert study["MainDicomTags"]["StudyInstanceUID"] == dataset.StudyInstanceUID
     kinds = {series["MainDicomTags"]["Modality"] for series in pacs.api("/series?expand")}
-    assert {"OT", "SR"} & kinds and len(pacs.api("/instances")) == len(states(box))
+    assert kinds == {"OT", "SR", "SEG", "PR", "DOC"} and len(pacs.api("/instances")) == len(states(box)) == 5

@@ -98,6 +98,16 @@ def test_an_archive_gets_the_same_paper(usual: bytes, tmp_path: Path) -> None:
     assert Kind.PDF not in kinds(_case())  # nothing leaves without a receipt
 
 
+def test_paper_of_no_box_says_that_it_has_no_receipt() -> None:
+    printed = pdf(replace(_case(), receipt=receipt.UNSIGNED))
+
+    assert "No receipt: a command made this report" in " ".join(text_of(printed).split())
+    assert "receipt verify" not in text_of(printed)
+    assert "Signature" in text_of(printed)
+    assert "ab" * 16 not in text_of(printed)
+    assert cv2.QRCodeDetectorAruco().detectAndDecode(picture_of(printed))[0] == ""
+
+
 def test_another_paper_is_refused() -> None:
     with pytest.raises(ValueError, match="a4"):
         _printed(_case(), "a5")

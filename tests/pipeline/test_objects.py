@@ -13,10 +13,11 @@ import pydicom
 import pytest
 
 from tests.support import cases, inputs
+from tests.support.paper import text_of
 from tests.support.public_data import ROOT, needs_public_data
 
 RG1, RG3 = inputs.example("RG1_UNCR.dcm"), inputs.example("RG3_UNCR.dcm")
-ALL_KINDS, WITHOUT_OUTLINES = {"sc", "sr", "seg", "gsps"}, {"sc", "sr"}
+ALL_KINDS, WITHOUT_OUTLINES = {"sc", "sr", "seg", "gsps", "pdf"}, {"sc", "sr", "pdf"}
 
 
 def analyze(folder: Path, *paths: Path, options: tuple[str, ...] = ("--json",)) -> tuple[int, str]:
@@ -66,6 +67,15 @@ def test_objects_are_named_after_their_image_and_nothing_else_is_written(
     named = {path for report in examples[0] for path in report["objects"].values()}
     assert {str(path) for path in (examples[1] / "made").iterdir()} == named
     assert {Path(path).name for path in examples[0][0]["objects"].values()} == {f"RG1_UNCR.{k}.dcm" for k in ALL_KINDS}
+
+
+def test_the_report_is_that_of_the_image_and_says_that_nobody_signed_it(
+    examples: tuple[list[dict[str, Any]], Path],
+) -> None:
+    made = pydicom.dcmread(examples[0][0]["objects"]["pdf"])
+    text = text_of(made.EncapsulatedDocument[: made.EncapsulatedDocumentLength])
+    assert str(pydicom.dcmread(RG1, stop_before_pixels=True).PatientID) in text
+    assert "No receipt" in text
 
 
 def test_the_segments_of_a_real_chest_cover_its_lungs(examples: tuple[list[dict[str, Any]], Path]) -> None:

@@ -6,10 +6,11 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from edge.store.files import held
 from edge.types import State
 from tests.support import inputs
 from tests.support.box import WAIT_S, Box, box_settings, echoscu, eventually, served, storescu
+from tests.support.damage import empty, missing
 from tests.support.tls import dcmtk_options, issued
 
 ENDED = {State.DONE, State.NO_RESULT, State.FAILED, State.QUARANTINED}
@@ -157,27 +159,41 @@ def test_its_processes_die_with_it(box: Box) -> None:
     assert alive == []
 
 
-def test_a_database_that_vanishes_while_it_runs_is_made_anew(box: Box, tmp_path: Path) -> None:
+def broken_index(path: Path) -> None:
+    """Noise in the index that receiving needs; the page reads nothing of it."""
+    connection = sqlite3.connect(path)
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_instances_1'")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page[0] - 1) * 4096)
+        file.write(os.urandom(4096))
+
+
+@pytest.mark.parametrize("damage", [missing, empty, broken_index])
+def test_a_database_that_breaks_while_it_runs_is_made_anew(
+    box: Box, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
     assert storescu(box.receiver_port, [inputs.chest_dicom(tmp_path / "a.dcm")]) == 0
     eventually(lambda: all_ended(box, 1))
     (before,) = box.rows()
-    box.settings.database.unlink()
+    damage(box.settings.database)
+    storescu(box.receiver_port, [inputs.chest_dicom(tmp_path / "b.dcm")])  # refused, perhaps
     log = box.settings.data_dir.parent / "box.log"
     eventually(lambda: log.read_text().count('"page_ready"') == 2)
-    eventually(lambda: all_ended(box, 1))
-    (after,) = box.rows()
-    assert after.study_key != before.study_key
+    eventually(lambda: {row.state for row in box.rows()} <= ENDED and box.rows())
+    assert before.study_key not in {row.study_key for row in box.rows()}
     eventually(lambda: page_answers(box.address))
     assert box.stop() == 0
 
 
 def test_a_start_clears_what_killed_processes_left_and_nothing_that_is_in_use(settings: Settings) -> None:
     left = [
-        settings.run_dir / "backup-a/snapshot.sqlite",
+        settings.run_dir / "scratch-a/snapshot.sqlite",
         settings.run_dir / "tmpa",
         settings.restoring / "settings.toml",
     ]
-    in_use = settings.run_dir / "backup-b/snapshot.sqlite"
+    in_use = settings.run_dir / "scratch-b/snapshot.sqlite"
     for file in (*left, in_use):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("a name")

@@ -353,3 +353,15 @@ def test_another_box_shows_the_same_after_a_restore(tmp_path: Path) -> None:
     assert make(other, None, tmp_path / "again", secret) == 0
     with plaintext(tmp_path / "again", PASSPHRASE) as plain:
         assert plain.read(1)
+
+
+@pytest.mark.parametrize("verb", ["backup", "restore"])
+def test_without_a_terminal_the_passphrase_has_to_come_from_a_file(verb: str, box: Settings, tmp_path: Path) -> None:
+    config, file = tmp_path / "box.toml", tmp_path / "a.backup"
+    config.write_text(f'data_dir = "{box.data_dir}"\n')
+    if verb == "restore":
+        file.write_bytes(b"a backup")
+    force = ["--force"] if verb == "restore" else []
+    command = [sys.executable, "-m", "edge", "--config", str(config), verb, str(file), *force]
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (run.returncode, "--passphrase-file" in run.stderr, "Traceback" in run.stderr) == (2, True, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from sqlite_utils import Database
 from edge.__main__ import main
 from edge.config import Settings
 from edge.errors import UnreadableError
-from edge.store import associations, instances, quarantine
+from edge.store import associations, instances, quarantine, studies
 from edge.store.associations import Way
 from edge.store.spool import Delivery, Spool
+from edge.types import State
 from tests.support.studies import ATTRIBUTES, new_instance
 
 
@@ -90,3 +92,44 @@ def test_the_command_lists_copies_and_tries_again(
     assert "\t10.0.0.7\t" in index and "MODALITY" not in index, "an AE title can hold a name"
     assert "Example" not in index and "P-0042" not in index
     assert quarantine.listed(database) == []
+
+
+def come_whole(database: Database, damaged: instances.Receipt, **attributes: str) -> str:
+    query = "SELECT sop_instance_uid FROM instances WHERE id = ?"
+    (uid,) = database.execute(query, (damaged.instance_id,)).fetchone()
+    receipt = instances.add_received(database, new_instance(sop_instance_uid=uid))
+    return instances.attach(database, receipt.instance_id, replace(ATTRIBUTES, study_instance_uid="1.2", **attributes))
+
+
+@pytest.mark.parametrize(
+    ("code", "patient", "solved"),
+    [
+        ("truncated", "P-0042", True),
+        ("undecodable", "P-0042", True),
+        ("truncated", "P-1", False),
+        ("conflicting_duplicate", "P-0042", False),
+    ],
+)
+def test_a_good_copy_solves_what_was_set_aside_as_damaged(
+    database: Database, code: str, patient: str, solved: bool
+) -> None:
+    damaged = put_aside(database, code)
+    key = come_whole(database, damaged, patient_id=patient)
+    assert [row.study_key for row in studies.worklist(database, 9)] == [key, damaged.study_key][: 2 - solved]
+    assert {row.instance_count for row in studies.worklist(database, 9)} == {1}
+    (found,) = quarantine.listed(database)
+    assert (found.came_whole, found.study_key) == (solved, key if solved else damaged.study_key)
+    assert ("It came again whole." in next(quarantine.lines([found]))) is solved
+    assert studies.counts(database)["set_aside"] == (not solved)
+    assert quarantine.retry(database) == (not solved)
+
+
+def test_a_good_copy_that_turns_out_bad_leaves_nothing_that_is_read_for_ever(database: Database) -> None:
+    come_whole(database, damaged := put_aside(database, "truncated"))
+    database.execute("UPDATE instances SET state = 'received'  WHERE id != ?", (damaged.instance_id,))
+    database.conn.commit()
+    arrival = instances.next_arrival(database)
+    assert arrival is not None
+    instances.quarantine(database, arrival.instance_id, UnreadableError("undecodable").remark(), None)
+    assert [row.state for row in studies.worklist(database, 9)] == [State.QUARANTINED]
+    assert [item.came_whole for item in quarantine.listed(database)] == [False, False]

@@ -11,6 +11,7 @@ from edge import clock
 from edge.config import Settings
 from edge.errors import SetupError
 from edge.health.clock_command import print_modality_time, print_status, set_by_hand
+from edge.store import associations
 from edge.store.database import connect
 from edge.store.journal import Action, entries
 from edge.store.timekeeping import keep_floor
@@ -136,14 +137,23 @@ def test_the_units_time_is_proposed_and_not_taken(
         box.incoming / "new.dcm",
     )
     database = connect(box.database)
-    receipt = instances.add_received(database, new_instance(path=Path("new.dcm"), received_at=hands.now))
+    copied = associations.begin(database, "", way=associations.Way.FOLDER)
+    receipt = instances.add_received(database, new_instance(path=Path("new.dcm"), received_at=hands.now), copied)
     instances.attach(database, receipt.instance_id, ATTRIBUTES)
+    assert print_modality_time(box) == 1, "it came by a folder"
+    sent = associations.begin(database, "MODALITY", "10.0.0.7")
+    database.execute("UPDATE instances SET association_id = ?", (sent,))
+    database.conn.commit()
     database.close()
+    floor = clock.floor_file(box.data_dir)
+    floor.write_text((hands.now + 400 * DAY).isoformat())
+    assert print_modality_time(box) == 1, "years before the last known time"
+    floor.unlink()
     unchanged = hands.now
     hands.now += timedelta(minutes=10)
     assert print_modality_time(box) == 0
     said = capsys.readouterr().out
     assert f'chest-edge clock set "{taken + timedelta(minutes=10):%Y-%m-%d %H:%M:%S}"' in said
-    assert "3:00:00 later" in said
+    assert "3:00:00 later" in said and "the X-ray unit at 10.0.0.7" in said
     assert hands.now == unchanged + timedelta(minutes=10)
     assert clock.utc().tzinfo is timezone.utc

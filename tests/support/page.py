@@ -37,6 +37,7 @@ def make_result(decision: str | None, group: str = "adult", **probabilities: flo
     contours = {"right_lung": [RIGHT_LUNG], "left_lung": [LEFT_LUNG]}
     return {
         "schema": "chest-edge/result/1",
+        "completed_at": "2026-11-24T10:20:00+00:00",
         "state": "done" if read else "no_result",
         "quality": [OFF_CENTRE.as_json(), *asking] if read else [],
         "classification": classification if read else None,

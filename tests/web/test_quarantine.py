@@ -11,7 +11,7 @@ from edge.errors import UnreadableError
 from edge.store import associations, instances
 from edge.store.associations import Way
 from edge.store.database import connect
-from tests.support.studies import new_instance
+from tests.support.studies import ATTRIBUTES, new_instance
 
 
 def put_aside(settings: Settings) -> str:
@@ -62,3 +62,14 @@ def test_a_file_without_a_sender_says_by_what_it_came_and_how_small_it_is(
 
 def test_it_says_so_where_there_is_nothing(client: FlaskClient) -> None:
     assert "Nothing was set aside." in client.get("/quarantine").text
+
+
+def test_a_file_that_came_again_whole_says_so_and_leads_to_the_study(client: FlaskClient, box: Settings) -> None:
+    database = connect(box.database)
+    damaged, whole = [instances.add_received(database, new_instance(sop_instance_uid="1.2.3")) for _ in range(2)]
+    instances.quarantine(database, damaged.instance_id, UnreadableError("truncated").remark(), None)
+    assert "It came again whole." not in client.get("/quarantine").text
+    key = instances.attach(database, whole.instance_id, ATTRIBUTES)
+    database.close()
+    page = client.get("/quarantine").text
+    assert "It came again whole." in page and f'href="/study/{key}"' in page

@@ -1,0 +1,1 @@
+"""The reading of a chest CT, one stage a module."""
