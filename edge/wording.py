@@ -212,6 +212,7 @@ _BY_STATE: Mapping[State, Verdict] = MappingProxyType(
     }
 )
 _READING = Verdict(kind=Kind.READING, text=N_("Reading…"))
+WAITING = Verdict(kind=Kind.NO_RESULT, text=N_("Not read yet"))
 _NORMAL = Verdict(kind=Kind.NORMAL, text=N_("No pneumonia seen"))
 _REFER = Verdict(kind=Kind.REFER, text=N_("No claim: a doctor must read it"))
 

@@ -113,7 +113,7 @@ class Pages:
     def _page(self, found: studies.StudyView) -> str:
         key = found.study_key
         result = _shown(found)
-        verdict = wording.verdict(found.state, found.decision, _probabilities(found.result))
+        verdict = _verdict(found, _probabilities(found.result))
         picture = studies.preview_path(self._settings, key, found.version) if found.has_preview else None
         size = _size_px(picture)
         return render_template(
@@ -257,7 +257,7 @@ class Pages:
 
     def _rows(self) -> list[dict[str, Any]]:
         return [
-            {"study": row, "verdict": wording.verdict(row.state, row.decision, self._suspected(row))}
+            {"study": row, "verdict": _verdict(row, self._suspected(row))}
             for row in studies.worklist(self._settings.database, SHOWN)
         ]
 
@@ -278,6 +278,14 @@ class Pages:
         if found is None:
             abort(404)
         return found
+
+
+def _verdict(
+    row: studies.WorklistRow | studies.StudyView, probabilities: Mapping[str, float | None] | None
+) -> wording.Verdict:
+    if row.waits_for_room and row.state not in _ENDED:
+        return wording.WAITING
+    return wording.verdict(row.state, row.decision, probabilities)
 
 
 def _is_opened() -> bool:
