@@ -118,6 +118,7 @@ class SetupError(EdgeError):
         "unreadable_folder": N_("The folder %(path)s could not be opened. Check its permissions."),
         "no_files": N_("There is no file to read."),
         "no_permission": N_("No permission to write to %(path)s."),
+        "read_only": N_("The disk of %(path)s is read-only. Check the disk, and how it is mounted."),
         "no_reader": N_("The process that reads files does not start. Run chest-edge doctor."),
         "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),
         "bad_time": N_("%(value)s is no time. Write it as in 2026-11-24 17:00."),
@@ -301,6 +302,11 @@ class StorageError(EdgeError):
         "no_database": N_("There is no database. Start the box, which makes it from the stored images."),
         "damaged": N_("The database is damaged. The box makes it anew from the stored images."),
         "write_failed": N_("The disk could not be written."),
+        "read_only": N_("The disk is read-only. Check the disk, and how it is mounted."),
+        "forbidden": N_(
+            "The box may not write to its own folders. Give its data folder, with all that lies in it, to the user"
+            " that the box runs as."
+        ),
     }
 
 
