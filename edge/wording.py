@@ -168,7 +168,8 @@ CANNOT_STORE: Mapping[str, str] = MappingProxyType(
 """By the code of the StorageError."""
 REBUILT = N_(
     "The list of studies was damaged, and was made anew from the stored images. All of them are read again. "
-    "Ages that were entered here have to be entered again."
+    "Ages that were entered here have to be entered again. No archive gets these results a second time, and one that "
+    "had not got them yet gets none."
 )
 NO_ROOM = N_("Waits for room on the disk for an image. It is read as soon as there is enough.")
 WAYS: Mapping[str, str] = MappingProxyType(

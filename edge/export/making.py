@@ -21,7 +21,7 @@ from edge.dicom.source import source_header
 from edge.errors import EdgeError, ObjectError, SendError, StorageError
 from edge.objects import receipt
 from edge.objects.case import Case, kinds, load_view, make
-from edge.store import facts, outbox, signing, studies
+from edge.store import outbox, signing, studies
 from edge.store.files import make_folders, write_durably
 from edge.store.outbox import Item
 
@@ -96,7 +96,7 @@ def _case(database: Database, settings: Settings, item: Item) -> Case:
     ).fetchone()
     if row is None:
         raise ObjectError("nothing_to_show")
-    report, box_id = json.loads(row["result"]), facts.box_id(database)
+    report, box_id = json.loads(row["result"]), signing.box_id(settings)
     source = source_header(settings.incoming / Path((report.get("source") or [""])[0]).name)
     if not source.get("AccessionNumber") and row["accession_number"]:  # of the worklist
         source.AccessionNumber = row["accession_number"]

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-
 from sqlite_utils import Database
-
-from edge.store.database import writing
 
 RUNNING_S = "running_s"
 """Seconds that the box has run, by the monotonic clock; no clock that is set can move it."""
@@ -26,24 +22,8 @@ DROP_FOLDER = "drop_folder"
 PACS_ANSWER, WORKLIST_ANSWER = "pacs_answer", "worklist_answer"
 """How the last request to each ended (``edge.store.peers``)."""
 
-BOX_ID = "box_id"
-"""Random name of this box, 32 hexadecimal digits; it stands in the objects that the box makes."""
-
-
-def box_id(database: Database) -> str:
-    """``BOX_ID``, made where there is none yet; where there is, a full disk keeps nobody from it.
-
-    Raises
-    ------
-    StorageError
-        Where it cannot be read or made.
-    """
-    if (known := text(database, BOX_ID)) is not None:
-        return known
-    with writing(database):
-        kept = text(database, BOX_ID) or secrets.token_hex(16)
-        keep(database, BOX_ID, kept)
-    return kept
+FOUND_FILES = "found_files"
+"""Names of the stored objects from which the database was made anew, as JSON: their results had left already."""
 
 
 def number(database: Database, name: str) -> float:

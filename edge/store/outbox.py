@@ -25,6 +25,7 @@ from edge import clock
 from edge.config import DestinationSettings, Settings
 from edge.errors import EdgeError, SendError
 from edge.store.database import writing
+from edge.store.facts import FOUND_FILES
 from edge.store.journal import Action, Outcome, note, printable
 from edge.types import Kind
 
@@ -36,6 +37,9 @@ _WORDS = 200
 _SEVERE, _ABNORMAL, _REFER, _NORMAL = range(4)
 WAITING = "(outbox.state IN ('queued', 'sending') OR outbox.state = 'stored' AND commitment != '')"
 """SQL: whether a row has not come to its end."""
+_FOUND = f"""(EXISTS (SELECT 1 FROM facts WHERE name = '{FOUND_FILES}') AND NOT EXISTS
+    (SELECT 1 FROM instances WHERE study_id = ?1 AND path NOT IN
+        (SELECT found.value FROM facts, json_each(facts.value) AS found WHERE name = '{FOUND_FILES}')))"""  # noqa: S608
 _OLD = "version < (SELECT version FROM studies WHERE studies.id = study_id)"
 
 
@@ -100,7 +104,9 @@ def plan(
 ) -> None:
     """Queue the objects of a new result, inside the caller's transaction, and drop older ones that were not sent.
 
-    Studies that were only fetched for comparison send nothing: their archive has had them read.
+    Studies that were only fetched for comparison send nothing: their archive has had them read. Nor do those that
+    were there when the database was made anew, until one more image comes: who has had their results is not known
+    any more, and another set would contradict the first.
     """
     now = clock.utc().isoformat()
     database.execute(
@@ -110,9 +116,9 @@ def plan(
     for destination in destinations:
         for kind in destination.objects:
             database.execute(
-                """INSERT INTO outbox (study_id, version, kind, destination, urgency, created_at, changed_at)
-                   SELECT id, ?2, ?3, ?4, ?5, ?6, ?6 FROM studies WHERE id = ?1 AND NOT is_prior
-                   ON CONFLICT DO NOTHING""",
+                f"""INSERT INTO outbox (study_id, version, kind, destination, urgency, created_at, changed_at)
+                   SELECT id, ?2, ?3, ?4, ?5, ?6, ?6 FROM studies WHERE id = ?1 AND NOT is_prior AND NOT {_FOUND}
+                   ON CONFLICT DO NOTHING""",  # noqa: S608
                 (study_id, version, kind, destination.name, rank, now),
             )
     _settle(database, study_id)

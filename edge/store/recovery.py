@@ -8,6 +8,7 @@ them are read again. Rejected: repairing, which guesses at what people would rea
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -108,6 +109,8 @@ def rebuild(settings: Settings) -> None:
     try:
         with writing(database):
             facts.keep(database, facts.REBUILT_AT, clock.utc().isoformat())
+            found = [path.name for path in settings.incoming.glob("*.dcm")]
+            facts.keep(database, facts.FOUND_FILES, json.dumps(found))
             note(database, Action.STORE_REBUILT)
     finally:
         database.close()

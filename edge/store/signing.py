@@ -1,13 +1,17 @@
-"""The key with which this box signs receipts: Ed25519, made once, below ``certificates`` in the data folder.
+"""Who this box is: its name, and the key (Ed25519) with which it signs receipts.
 
-It lies unencrypted: the box has nobody who could type a password when power comes back. Backups
-carry it, as they carry all that lies there. Rejected: the key of the box's TLS certificate, which is
-renewed, and would make old paper unverifiable.
+Both are made once and lie below ``certificates`` in the data folder, where they outlive a database
+that is made anew. Backups carry them, as they carry all that lies there. The key is not encrypted:
+the box has nobody who could type a password when power comes back. Rejected: the key of the box's
+TLS certificate, which is renewed, and would make old paper unverifiable.
 """
 
 from __future__ import annotations
 
 import fcntl
+import re
+import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -37,21 +41,41 @@ def private_key(settings: Settings) -> Ed25519PrivateKey:
         Where the disk refuses.
     """
     place = key_file(settings)
+    try:
+        key = load_pem_private_key(_kept(settings, place, lambda: _pem(Ed25519PrivateKey.generate())), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # what cryptography says of what it cannot parse
+        raise SetupError("bad_certificates", path=place.parent) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SetupError("bad_certificates", path=place.parent)
+    return key
+
+
+def box_id(settings: Settings) -> str:
+    """Random name of this box, 32 hexadecimal digits, made at the first call; it stands in the objects that it makes.
+
+    Raises
+    ------
+    SetupError, StorageError
+        As ``private_key`` has it.
+    """
+    place = key_file(settings).with_name("box_id")
+    known = _kept(settings, place, lambda: secrets.token_hex(16).encode()).decode("ascii", "replace").strip()
+    if not re.fullmatch("[0-9a-f]{32}", known):
+        raise SetupError("bad_certificates", path=place.parent)
+    return known
+
+
+def _kept(settings: Settings, place: Path, made: Callable[[], bytes]) -> bytes:
     refuse_another_user(settings.data_dir)
     try:
         make_folders(place.parent)
         with (place.parent / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not place.exists():
-                write_durably(place, [_pem(Ed25519PrivateKey.generate())])
-        key = load_pem_private_key(place.read_bytes(), password=None)
+                write_durably(place, [made()])
+        return place.read_bytes()
     except OSError as error:
         raise SetupError("no_permission", path=place) from error
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # what cryptography says of what it cannot parse
-        raise SetupError("bad_certificates", path=place.parent) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise SetupError("bad_certificates", path=place.parent)
-    return key
 
 
 def key_file(settings: Settings) -> Path:

@@ -14,8 +14,7 @@ from edge.config import Settings
 from edge.objects import receipt
 from edge.objects.case import Case, load_view
 from edge.objects.report import pdf
-from edge.store import facts, signing, studies
-from edge.store.database import opened
+from edge.store import signing, studies
 
 
 def printed(settings: Settings, found: studies.StudyView, language: str) -> bytes:
@@ -27,8 +26,7 @@ def printed(settings: Settings, found: studies.StudyView, language: str) -> byte
         There is no key to sign its receipt with, and none can be made.
     """
     result = found.result or {}
-    with opened(settings.database) as database:
-        box_id = facts.box_id(database)
+    box_id = signing.box_id(settings)
     text = receipt.issue(signing.private_key(settings), box_id, found.study_key, found.version, result)
     case = Case(
         report=result,

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from edge import __main__ as command_line
-from edge.config import Settings
+from edge.config import DestinationSettings, Settings
 from edge.errors import StorageError
-from edge.store import facts
+from edge.store import facts, outbox, signing
 from edge.store.database import connect, damage_mark, writing
 from edge.store.reconcile import reconcile
 from edge.store.recovery import is_broken, is_sound, prepare
@@ -56,6 +56,31 @@ def test_every_stored_object_comes_back(box: Settings, damage: Callable[[Path], 
         assert database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert database.execute("SELECT count(*) FROM studies WHERE state = 'received'").fetchone()[0] == 20
     assert contents(box) == before
+
+
+def test_what_was_there_is_not_sent_again_and_what_comes_after_is(box: Settings) -> None:
+    fill(box, 2)
+    name = signing.box_id(box)
+    garbage(box.database)
+    prepare(box)
+    spool = Spool(box, lambda number: None)
+    new = put(spool, b"new")
+    spool.close()
+    with connect(box.database) as database:
+        reconcile(database, box)
+        keys = [(row["id"], row["study_key"]) for row in database.execute("SELECT id, study_key FROM studies")]
+        assert len(keys) == 3
+        with writing(database):
+            for study_id, _ in keys:
+                outbox.plan(database, study_id, 1, 0, [DestinationSettings(name="PACS", objects=("sc",))])
+        planned = [row["study_id"] for row in database.execute("SELECT study_id FROM outbox")]
+        assert planned == [study_id for study_id, key in keys if key == new.study_key]
+        found = next(study_id for study_id, key in keys if key != new.study_key)
+        with writing(database):  # as where an image comes that belongs to a study that was there
+            database.execute("UPDATE instances SET study_id = ? WHERE id = ?", (found, new.instance_id))
+            outbox.plan(database, found, 2, 0, [DestinationSettings(name="PACS", objects=("sc",))])
+        assert database.execute("SELECT count(*) FROM outbox WHERE study_id = ?", (found,)).fetchone()[0] == 1
+    assert signing.box_id(box) == name
 
 
 def test_the_damaged_one_is_kept_with_its_log(box: Settings) -> None:

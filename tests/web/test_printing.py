@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from edge.config import Settings, WebSettings
 from edge.objects import receipt
-from edge.store import facts, journal, signing
+from edge.store import journal, signing
 from edge.store.database import connect
 from edge.types import State
 from edge.web.app import create_app
@@ -56,8 +56,7 @@ def test_its_receipt_is_signed_by_this_box(box: Settings, client: FlaskClient) -
 
     assert receipt.is_signed_by(text, signing.private_key(box).public_key())
     assert receipt.fits(receipt.read(text), client.get(f"/study/{key}.json").json)
-    with connect(box.database) as database:
-        assert receipt.read(text).box_id == facts.text(database, facts.BOX_ID)
+    assert receipt.read(text).box_id == signing.box_id(box)
 
 
 def test_the_same_result_is_printed_in_the_same_bytes(box: Settings, client: FlaskClient) -> None:
