@@ -58,6 +58,7 @@ class Item:
     ----------
     strikes : failures of its own, while the destination took others.
     is_doubtful : the box went down while it was sent: it may have arrived.
+    sha256 : of its file, hexadecimal; empty until it is made.
     """
 
     row_id: int
@@ -71,6 +72,7 @@ class Item:
     sop_class_uid: str
     sop_instance_uid: str
     is_doubtful: bool
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,13 +141,13 @@ def make(database: Database, item: Item) -> None:
     _update(database, item, "makings = makings + 1")
 
 
-def made(database: Database, item: Item, sop_class_uid: str, sop_instance_uid: str) -> bool:
+def made(database: Database, item: Item, sop_class_uid: str, sop_instance_uid: str, sha256: str) -> bool:
     """Note that the file of an object is there, for all destinations; False where the study is gone meanwhile."""
     with writing(database):
         changed = database.execute(
-            """UPDATE outbox SET makings = 0, sop_class_uid = ?, sop_instance_uid = ?
+            """UPDATE outbox SET makings = 0, sop_class_uid = ?, sop_instance_uid = ?, sha256 = ?
                WHERE study_id = ? AND version = ? AND kind = ?""",
-            (sop_class_uid, sop_instance_uid, item.study_id, item.version, item.kind.value),
+            (sop_class_uid, sop_instance_uid, sha256, item.study_id, item.version, item.kind.value),
         )
         return bool(changed.rowcount)
 
@@ -160,9 +162,15 @@ def drop(database: Database, item: Item) -> None:
         _settle(database, item.study_id)
 
 
-def begin(database: Database, item: Item) -> None:
-    """Note that its bytes are about to leave."""
-    _update(database, item, "state = 'sending', tries = tries + 1")
+def begin(database: Database, item: Item) -> bool:
+    """Note that its bytes are about to leave; False where it is not to leave any more."""
+    with writing(database):
+        changed = database.execute(
+            "UPDATE outbox SET state = 'sending', tries = tries + 1, changed_at = ? WHERE id = ? AND state = 'queued'",
+            (clock.utc().isoformat(), item.row_id),
+        )
+        _settle(database, item.study_id)
+        return bool(changed.rowcount)
 
 
 def take(database: Database, item: Item, destination: DestinationSettings, warning: str | None = None) -> None:
@@ -303,7 +311,8 @@ def _harmless(words: str, known: Iterable[str]) -> str:
 def _deny(database: Database, item: Item, reason: int) -> None:
     error = SendError("commitment_denied", peer=item.destination, status=f"0x{reason:04X}")
     if item.is_doubtful:  # it had not arrived, and is sent for the first time
-        _set(database, item, "state = 'queued', commitment = '', trouble = NULL")
+        state = f"state = CASE WHEN {_OLD} THEN 'superseded' ELSE 'queued' END"
+        _set(database, item, f"{state}, commitment = '', trouble = NULL")
         return
     _set(
         database,
@@ -370,6 +379,7 @@ def _item(row: Any) -> Item:
         sop_class_uid=row["sop_class_uid"],
         sop_instance_uid=row["sop_instance_uid"],
         is_doubtful=row["state"] == OutState.SENDING.value,
+        sha256=row["sha256"],
     )
 
 
