@@ -17,7 +17,7 @@ from sqlite_utils import Database
 from edge import clock, log
 from edge.config import DestinationSettings, Settings
 from edge.dicom import commitment
-from edge.errors import EdgeError, SendError, StorageError
+from edge.errors import EdgeError, SendError, SetupError, StorageError
 from edge.export.answers import Answer, Asked, Fate
 from edge.export.cstore import CStore
 from edge.export.making import Maker
@@ -87,11 +87,7 @@ class Courier:
         return [row_id for row_id, wait in self._own_waits.items() if not wait.is_over()]
 
     def _deliver(self, items: Iterable[Item]) -> None:
-        made = [
-            (item, outbox.path_of(self._settings, item))
-            for item in items
-            if self._maker.ensure(self._database, item, self._destination)
-        ]
+        made = [(item, outbox.path_of(self._settings, item)) for item in items if self._is_made(item)]
         if not made:
             return
         with self._telling(), self._carrier.connected([path for _, path in made]) as asked:
@@ -100,6 +96,15 @@ class Courier:
                     continue  # a newer result came meanwhile
                 if not self._settled(item, self._answer(asked, item, path)):
                     break
+
+    def _is_made(self, item: Item) -> bool:
+        try:
+            return self._maker.ensure(self._database, item, self._destination)
+        except SetupError as error:  # told at the object, which waits; those that need no key go on
+            log.event("not_made", study_id=item.study_id, code=error.code)
+            outbox.put_back(self._database, item, outbox.trouble(error))
+            self._own_waits.setdefault(item.row_id, clock.Wait(_FIRST_WAIT_S, _LONGEST_OWN_WAIT_S)).longer()
+            return False
 
     def _answer(self, asked: Asked, item: Item, path: Path) -> Answer:
         failed = SendError("object_failed", peer=self._destination.name, status="–")

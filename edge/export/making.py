@@ -19,12 +19,13 @@ from sqlite_utils import Database
 from edge import log
 from edge.config import DestinationSettings, Settings
 from edge.dicom.source import source_header
-from edge.errors import EdgeError, ObjectError, SendError, StorageError
+from edge.errors import EdgeError, ObjectError, SendError, SetupError, StorageError
 from edge.objects import receipt
 from edge.objects.case import Case, kinds, load_view, make
 from edge.store import facts, outbox, signing, studies
 from edge.store.files import make_folders, write_durably
 from edge.store.outbox import Item
+from edge.types import Kind
 
 
 class Maker:
@@ -39,6 +40,8 @@ class Maker:
 
         Raises
         ------
+        SetupError
+            The key of the receipts cannot be used; the object is not at fault.
         StorageError
             The disk or the database cannot be written; the object is not at fault.
         """
@@ -59,7 +62,8 @@ class Maker:
                 outbox.drop(database, item)
                 return False
             return self._noted(database, item, path)
-        except StorageError:
+        except (StorageError, SetupError):
+            outbox.not_begun(database, item)
             raise
         except ObjectError as error:
             failed: EdgeError = error
@@ -112,6 +116,9 @@ def _case(database: Database, settings: Settings, item: Item) -> Case:
     source = source_header(settings.incoming / Path((report.get("source") or [""])[0]).name)
     if not source.get("AccessionNumber") and row["accession_number"]:  # of the worklist
         source.AccessionNumber = row["accession_number"]
+    signed = receipt.UNSIGNED
+    if item.kind is Kind.PDF:  # no other kind shows it
+        signed = receipt.issue(signing.private_key(settings), box_id, item.study_key, item.version, report)
     return Case(
         report=report,
         study_key=item.study_key,
@@ -121,5 +128,5 @@ def _case(database: Database, settings: Settings, item: Item) -> Case:
         box_id=box_id,
         language=settings.web.language,
         paper=settings.web.paper,
-        receipt=receipt.issue(signing.private_key(settings), box_id, item.study_key, item.version, report),
+        receipt=signed,
     )

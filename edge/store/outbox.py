@@ -141,6 +141,11 @@ def make(database: Database, item: Item) -> None:
     _update(database, item, "makings = makings + 1")
 
 
+def not_begun(database: Database, item: Item) -> None:
+    """Take back ``make``: the box was at fault, and not the object."""
+    _update(database, item, "makings = max(0, makings - 1)")
+
+
 def made(database: Database, item: Item, sop_class_uid: str, sop_instance_uid: str, sha256: str) -> bool:
     """Note that the file of an object is there, for all destinations; False where the study is gone meanwhile."""
     with writing(database):
@@ -254,15 +259,15 @@ def recover(database: Database, destination: DestinationSettings) -> None:
     """Settle what was being sent when the box went down.
 
     It may have arrived. Where the destination knows commitment, it is asked whether it has the object; else the
-    same bytes are sent again under the same identifier.
+    same bytes are sent again under the same identifier, and what was to be asked for stands as it is.
     """
-    found = ("queued", "") if not destination.asks_commitment else ("sending", "wanted")
     with writing(database):
-        database.execute(
-            f"""UPDATE outbox SET state = CASE WHEN {_OLD} AND ?1 = 'queued' THEN 'superseded' ELSE ?1 END,
-                commitment = ?2 WHERE state = 'sending' AND commitment != 'asked' AND destination = ?3""",  # noqa: S608
-            (*found, destination.name),
-        )
+        again = f"CASE WHEN {_OLD} THEN 'superseded' ELSE 'queued' END"
+        for item in _items(database, "destination = ? AND (state = 'sending' OR commitment != '')", [destination.name]):
+            if not destination.asks_commitment:
+                _set(database, item, f"state = {again if item.is_doubtful else 'state'}, commitment = ''")
+            elif item.is_doubtful:
+                _set(database, item, "commitment = CASE commitment WHEN 'asked' THEN 'asked' ELSE 'wanted' END")
 
 
 def retry(database: Database, row_id: int | None = None) -> int:

@@ -297,3 +297,18 @@ def test_what_had_not_arrived_is_not_sent_when_a_newer_result_came(tmp_path: Pat
         database.conn.commit()
         assert outbox.report(database, outbox.Report(transaction_uid="1.9", kept=(), denied={"1.2.3": 0x0112}))
     assert states(box) == ["superseded"]
+
+
+@pytest.mark.parametrize("asked", ["wanted", "asked"])
+def test_nobody_is_asked_any_more_once_the_settings_say_so(tmp_path: Path, asked: str) -> None:
+    peer = Archive()
+    with peer.running() as port:
+        box = committing(tmp_path, port)
+        put_result(box)
+        settle(box)
+        with connect(box.database) as database:
+            database.execute("UPDATE outbox SET commitment = ?", (asked,))
+            database.conn.commit()
+        peer.asked.clear()
+        settle(replace(box, destination=(replace(box.destination[0], commitment=False),)))
+    assert states(box) == ["stored"] and states(box, "commitment") == [""] and delivered(box) and not peer.asked

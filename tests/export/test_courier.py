@@ -10,10 +10,11 @@ from pydicom.dataset import Dataset
 
 from edge import clock
 from edge.config import Settings
-from edge.export import cstore
+from edge.errors import StorageError
+from edge.export import cstore, making
 from edge.export.cstore import CStore
 from edge.export.making import Maker
-from edge.store import outbox, sent
+from edge.store import outbox, sent, signing
 from edge.store.database import connect
 from edge.types import Kind
 from tests.support.box import eventually
@@ -428,3 +429,37 @@ def test_what_a_newer_result_replaces_while_others_are_sent_does_not_leave(tmp_p
         with courier(box) as sender:
             drain(sender)
     assert states(box) == ["stored", "superseded"] and len(peer.stored) == 1
+
+
+def test_a_full_disk_makes_nothing_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageError("disk_full")
+
+    with Archive().running() as port:
+        box = box_with(tmp_path, archive(port))
+        put_result(box)
+        with monkeypatch.context() as full, courier(box) as sender:
+            full.setattr(making, "write_durably", refuse)
+            for _ in range(outbox.MAX_MAKINGS + 1):
+                with pytest.raises(StorageError):
+                    sender.step()
+        with courier(box) as sender:
+            drain(sender)
+    assert states(box) == ["stored"]
+
+
+def test_a_key_that_is_none_holds_up_the_paper_alone(tmp_path: Path, later: Clock) -> None:
+    with Archive().running() as port:
+        box = box_with(tmp_path, archive(port, objects=("pdf", "sc")))
+        put_result(box)
+        key = signing.key_file(box)
+        key.parent.mkdir(exist_ok=True)
+        key.write_text("no key")
+        with courier(box) as sender:
+            for _ in range(outbox.MAX_MAKINGS + 2):
+                drain(sender)
+                later.now += 4000
+            assert states(box) == ["queued", "stored"] and words(box)["code"] == "bad_certificates"
+            key.unlink()
+            drain(sender)
+    assert states(box) == ["stored"] * 2
