@@ -28,9 +28,11 @@ def ct_lung(origin: Origin, engine: Engine) -> Answers:
     for name, stack in stacks.items():
         found = labels_of(stack.images.astype(np.float32), engine)
         # Of a series the whole volume counts: the first slice of a lung is a few voxels, and overlaps by chance.
-        overlap[name] = [dice(found > 0, stack.labels > 0)] if name != "pictures" else [
-            dice(a > 0, b > 0) for a, b in zip(found, stack.labels, strict=True)
-        ]
+        overlap[name] = (
+            [dice(found > 0, stack.labels > 0)]
+            if name != "pictures"
+            else [dice(a > 0, b > 0) for a, b in zip(found, stack.labels, strict=True)]
+        )
         decisions += [bool((one > 0).mean() >= LEAST_LUNG) for one in found]
     shown = stacks["pictures"].images.astype(np.float32)
     return Answers(

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_clock(commands)
     _add_backup(commands)
     _add_receipt(commands)
+    _add_export(commands)
     return parser
 
 
@@ -207,6 +208,18 @@ def _add_receipt(commands: _Commands) -> None:
     verify.add_argument("--result", type=_path, metavar="FILE", help="JSON of the result that it should belong to")
     verify.set_defaults(run=_verify_receipt)
     verbs.add_parser("key", help="print the public key of this box").set_defaults(run=_receipt_key)
+
+
+def _add_export(commands: _Commands) -> None:
+    command = commands.add_parser("export", help="write the images of one study to a folder, without their patient")
+    command.add_argument("study_key", metavar="STUDY_KEY", help="32 letters and digits, the end of its page's address")
+    command.add_argument("--anonymized", action="store_true", required=True, help="the only kind of export")
+    command.add_argument("--out", type=_path, required=True, metavar="DIR", help="a new or empty folder")
+    command.add_argument(
+        "--burned-in-checked", action="store_true", help="you looked: no image shows a name, a number or a date"
+    )
+    names = ("study_key", "out", "burned_in_checked")
+    command.set_defaults(run=_late("health.export_command:export_anonymized", *names))
 
 
 def _serve(given: argparse.Namespace, settings: config.Settings) -> int:

@@ -208,6 +208,11 @@ class Settings:
         return self.data_dir / "run"
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """What the box cannot work without writing to; the first holds the others."""
+        return (self.data_dir, self.incoming, self.results, self.run_dir)
+
+    @property
     def restoring(self) -> Path:
         """What a backup holds, while it is put back."""
         return self.data_dir / "restoring"

@@ -118,6 +118,7 @@ class SetupError(EdgeError):
         "unreadable_folder": N_("The folder %(path)s could not be opened. Check its permissions."),
         "no_files": N_("There is no file to read."),
         "no_permission": N_("No permission to write to %(path)s."),
+        "read_only": N_("The disk of %(path)s is read-only. Check the disk, and how it is mounted."),
         "no_reader": N_("The process that reads files does not start. Run chest-edge doctor."),
         "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),
         "bad_time": N_("%(value)s is no time. Write it as in 2026-11-24 17:00."),
@@ -250,6 +251,25 @@ class SendError(EdgeError):
         """Seconds for which the destination asked to be left alone."""
 
 
+class ExportError(EdgeError):
+    """A study that may not leave the box without its patient; the person who asked for it has to act."""
+
+    usage = ("not_empty", "unknown_study")
+    texts = {
+        "unknown_study": N_("There is no study %(study_key)s. Its key is the last part of its page's address."),
+        "no_image": N_("The study has no image that could be exported. Wait until it has been read."),
+        "not_empty": N_("The folder %(path)s is not empty. Name a new one."),
+        "not_a_radiograph": N_("An image of the study is no radiograph. Nothing was exported."),
+        "burned_in": N_(
+            "A name may be burnt into an image: its header does not say otherwise, or it was scanned or captured."
+            " Look at each image in full size. If none shows a name, a number or a date, add --burned-in-checked."
+            " Nothing was exported."
+        ),
+        "no_room": N_("A copy of an image could not be written: the disk is full. Nothing was exported."),
+        "odd_table": N_("A table of greys of an image rises and falls, and may hold anything. Nothing was exported."),
+    }
+
+
 class StatedAgeError(EdgeError):
     """An age that cannot be taken now; whoever entered it has to act."""
 
@@ -282,6 +302,11 @@ class StorageError(EdgeError):
         "no_database": N_("There is no database. Start the box, which makes it from the stored images."),
         "damaged": N_("The database is damaged. The box makes it anew from the stored images."),
         "write_failed": N_("The disk could not be written."),
+        "read_only": N_("The disk is read-only. Check the disk, and how it is mounted."),
+        "forbidden": N_(
+            "The box may not write to its own folders. Give its data folder, with all that lies in it, to the user"
+            " that the box runs as."
+        ),
     }
 
 

@@ -51,7 +51,7 @@ def silence_libraries() -> None:
 
 def report_threads() -> None:
     """Log an error that ends a thread by its type and place; Python would print its message."""
-    threading.excepthook = _thread_failed
+    threading.excepthook = thread_failed
 
 
 def event(name: str, **fields: str | int | float | None) -> None:
@@ -79,6 +79,7 @@ def where(error: BaseException) -> str:
     return f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"
 
 
-def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+def thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """Log an error that ended a thread by its type and place (``threading.excepthook``)."""
     place = where(failure.exc_value) if failure.exc_value else "unknown"
     event("thread_failed", error_type=failure.exc_type.__name__, where=place)

@@ -145,6 +145,24 @@ DISK: Mapping[str, str] = MappingProxyType(
 RESEARCH, UNVERIFIED = N_("Research use, not a medical device"), N_("AI result, not verified")
 """What stands in every object and on every paper that leaves the box."""
 KILOBYTES, MEGABYTES = N_("%(size)s kB"), N_("%(size)s MB")
+CANNOT_STORE: Mapping[str, str] = MappingProxyType(
+    {
+        "forbidden": N_(
+            "The box cannot store images: it may not write to its own folders. Keep new images at the X-ray unit, and "
+            "call whoever looks after the box: chest-edge doctor tells which folder."
+        ),
+        "read_only": N_(
+            "The box cannot store images: its disk is read-only. Keep new images at the X-ray unit, and call whoever "
+            "looks after the box."
+        ),
+        "write_failed": N_(
+            "The box cannot store images: its disk cannot be written. Keep new images at the X-ray unit, and call "
+            "whoever looks after the box."
+        ),
+        "disk_full": DISK["full"],
+    }
+)
+"""By the code of the StorageError."""
 REBUILT = N_(
     "The list of studies was damaged, and was made anew from the stored images. All of them are read again. "
     "Ages that were entered here have to be entered again."
@@ -194,6 +212,7 @@ _BY_STATE: Mapping[State, Verdict] = MappingProxyType(
     }
 )
 _READING = Verdict(kind=Kind.READING, text=N_("Reading…"))
+WAITING = Verdict(kind=Kind.NO_RESULT, text=N_("Not read yet"))
 _NORMAL = Verdict(kind=Kind.NORMAL, text=N_("No pneumonia seen"))
 _REFER = Verdict(kind=Kind.REFER, text=N_("No claim: a doctor must read it"))
 

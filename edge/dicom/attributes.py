@@ -48,7 +48,7 @@ def header_of(dataset: Dataset) -> Header:
 def pixel_spacing_mm(dataset: Dataset) -> SpacingMm | None:
     """(row, column) spacing from PixelSpacing, else ImagerPixelSpacing (PS3.3 section 10.7); None unless positive."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        spacing = _numbers(dataset, keyword)
+        spacing = numbers(dataset, keyword)
         if len(spacing) == 2 and all(math.isfinite(value) and value > 0 for value in spacing):
             return (spacing[0], spacing[1])
     return None
@@ -103,11 +103,12 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
 
 def number(dataset: Dataset, keyword: str) -> float | None:
     """A finite number, the first of several, or None where absent or broken."""
-    values = _numbers(dataset, keyword)
+    values = numbers(dataset, keyword)
     return values[0] if values and math.isfinite(values[0]) else None
 
 
-def _numbers(dataset: Dataset, keyword: str) -> list[float]:
+def numbers(dataset: Dataset, keyword: str) -> list[float]:
+    """All numbers of a value, not each of them finite; none where absent or broken."""
     value = _value(dataset, keyword)
     try:
         return [float(item) for item in value] if hasattr(value, "__iter__") else [float(value)]

@@ -2,7 +2,8 @@
 
 Reads one request a line on standard input, ``{"path", "pixels"}``, writes the pixels to
 the file named there (none where only the header is asked for) and one reply a line to
-standard output. With the key ``directory``, the file is read as a DICOMDIR. A file that needs
+standard output. With the key ``directory``, the file is read as a DICOMDIR; with ``disguise``, it is written anew
+without its patient. A file that needs
 more than the process may use ends the request, or the process; the parent starts another.
 Codecs that print, and crash dumps that hold images, find nowhere to write to.
 """
@@ -49,7 +50,7 @@ def main() -> None:
         request = json.loads(line)
         _limit_time(float(sys.argv[2]))
         pixels = Path(request["pixels"]) if request["pixels"] else None
-        _send(replies, answer(Path(request["path"]), pixels, "directory" in request))
+        _send(replies, answer(Path(request["path"]), pixels, request))
 
 
 def _private_output() -> TextIO:
@@ -78,7 +79,7 @@ def _limit_time(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, resource.RLIM_INFINITY))
 
 
-def _answerer() -> Callable[[Path, Path | None, bool], dict[str, Any]]:
+def _answerer() -> Callable[[Path, Path | None, dict[str, Any]], dict[str, Any]]:
     # Imported under the limits, so that the start is the only time they are loaded.
     import numpy as np
     from PIL import Image
@@ -103,9 +104,11 @@ def _answerer() -> Callable[[Path, Path | None, bool], dict[str, Any]]:
             return {"needed_bytes": np.float32().itemsize * math.prod(image.shape)}
         return {"header": header_to_json(image), "radiograph": radiograph_to_json(image)}
 
-    def answer(path: Path, pixels: Path | None, is_directory: bool) -> dict[str, Any]:
+    def answer(path: Path, pixels: Path | None, request: dict[str, Any]) -> dict[str, Any]:
         try:
-            return list_directory(path) if is_directory else found(path, pixels)
+            if "directory" in request:
+                return list_directory(path)
+            return _disguised(path, request) if "disguise" in request else found(path, pixels)
         except UnreadableError as error:
             header = error.header if isinstance(error, UnreadableImageError) else None
             return {"error": error.code, "values": error.values, "header": header_to_json(header) if header else None}
@@ -114,6 +117,12 @@ def _answerer() -> Callable[[Path, Path | None, bool], dict[str, Any]]:
             return {"error": code, "values": {}, "header": None}
 
     return answer
+
+
+def _disguised(path: Path, request: dict[str, Any]) -> dict[str, Any]:
+    from edge.dicom.anonymous import reply  # seldom asked for
+
+    return reply(path, Path(request["pixels"]), request["disguise"])
 
 
 class _FullError(Exception):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pynetdicom.association import Association
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.transport import AssociationSocket
 
@@ -125,7 +126,13 @@ class Refusals:
             log.event("connection_refused", code=code, **{field: host})
 
     def thread_failed(self, failure: threading.ExceptHookArgs) -> None:
-        """Count an association that a malformed message ended, in place of ``threading.excepthook``."""
+        """Count an association that a malformed message ended, in place of ``threading.excepthook``.
+
+        A thread of the box's own that ends is no fault of a sender.
+        """
+        if not isinstance(failure.thread, Association):
+            log.thread_failed(failure)
+            return
         place = log.where(failure.exc_value) if failure.exc_value else "unknown"
         self.note(place, "malformed_message", field="where")
 

@@ -55,6 +55,20 @@ def parse(path: Path) -> tuple[Readable, Iterator[Pixels]]:
     """
     if _start(path).startswith(pictures.SIGNATURES):
         return pictures.parse_picture(path)
+    file, dataset, span, header = located(path)
+    with _telling(header):
+        bands = _finite(to_unit_range(stored.bands(file, dataset, span), dataset))
+    return _readable(header, dataset), _told(bands, header)
+
+
+def located(path: Path) -> tuple[LimitedFile, Dataset, stored.Span, Header]:
+    """A radiograph's file, its header in whole and in part, and where its stored values lie; nothing is decoded.
+
+    Raises
+    ------
+    UnreadableError
+        With the reason; an ``UnreadableImageError`` where the header could be read.
+    """
     file = LimitedFile(path)
     dataset, is_cut = _dataset(file)
     header = header_of(dataset)
@@ -63,8 +77,7 @@ def parse(path: Path) -> tuple[Readable, Iterator[Pixels]]:
         span = stored.find(file, dataset)
         if span is None:
             raise UnreadableError("truncated" if is_cut else "no_pixel_data")
-        bands = _finite(to_unit_range(stored.bands(file, dataset, span), dataset))
-    return _readable(header, dataset), _told(bands, header)
+    return file, dataset, span, header
 
 
 def _start(path: Path) -> bytes:

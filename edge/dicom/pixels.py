@@ -170,16 +170,17 @@ def _look_up(dataset: Dataset, item: Dataset, smallest: float) -> Callable[[Pixe
     entries, first = int(item.LUTDescriptor[0]) or 65536, int(item.LUTDescriptor[1])
     if first > 32767 and smallest < 0:
         first -= 65536  # written as unsigned although the values are signed (VR "US or SS")
-    table = _table(item.LUTData, entries, little_endian=dataset.original_encoding[1] is not False)
+    entries_of = table(item.LUTData, entries, little_endian=dataset.original_encoding[1] is not False)
 
     def looked_up(values: Pixels) -> Pixels:
-        found: Pixels = table[np.clip(np.rint(values) - first, 0, len(table) - 1).astype(np.int32)]
+        found: Pixels = entries_of[np.clip(np.rint(values) - first, 0, len(entries_of) - 1).astype(np.int32)]
         return found
 
     return looked_up
 
 
-def _table(data: object, entries: int, little_endian: bool) -> Pixels:
+def table(data: object, entries: int, little_endian: bool) -> Pixels:
+    """The entries of a lookup table, one byte or two each as there are bytes (PS3.3 section C.11.1.1)."""
     if not isinstance(data, bytes):
         return np.atleast_1d(np.asarray(data, dtype=np.float32))
     if len(data) <= entries + 1:

@@ -14,7 +14,8 @@ import select
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,7 +25,7 @@ import numpy.typing as npt
 
 from edge import clock
 from edge.dicom.image import Header, ParsedImage, UnreadableImageError, header_from_json, radiograph_from_json
-from edge.errors import SetupError, StorageError, UnreadableError
+from edge.errors import ExportError, SetupError, StorageError, UnreadableError
 from edge.store.files import scratch_folder
 
 MEMORY_BYTES = 512 << 20
@@ -133,7 +134,33 @@ class Reader:
         finally:
             pixels.unlink(missing_ok=True)
 
-    def _ask(self, request: dict[str, str]) -> dict[str, Any]:
+    @contextmanager
+    def disguised(self, path: Path, disguise: Mapping[str, Any]) -> Generator[Path, None, None]:
+        """One image as a new file without its patient, which is gone when the context ends.
+
+        Parameters
+        ----------
+        disguise : the attributes of ``edge.dicom.anonymous.Disguise``.
+
+        Raises
+        ------
+        ExportError
+            The image may not leave the box.
+        UnreadableError, SetupError
+            As ``read``.
+        """
+        made = self._folder / "disguised"
+        try:
+            reply = self._ask({"path": str(path.absolute()), "pixels": str(made), "disguise": {**disguise}})
+            if "error" in reply:
+                raise UnreadableError(reply["error"], **reply["values"])
+            if "refused" in reply:
+                raise ExportError(reply["refused"])
+            yield made
+        finally:
+            made.unlink(missing_ok=True)
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         child = self._running_child()
         try:
             return child.ask(request, self._file_s)
@@ -192,7 +219,7 @@ class _Child:
         resident_pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return resident_pages * resource.getpagesize() <= _GROWN_BYTES
 
-    def ask(self, request: dict[str, str], seconds: float) -> dict[str, Any]:
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         assert self._process.stdin is not None  # noqa: S101
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")

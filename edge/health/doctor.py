@@ -15,7 +15,6 @@ import shutil
 import socket
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +26,7 @@ from edge.errors import EdgeError, StorageError
 from edge.health import libraries
 from edge.store import budget, dropped, peers, recovery, sent
 from edge.store.database import opened
+from edge.store.files import try_folder
 
 ModelCheck = Callable[[], Mapping[str, EdgeError | None]]
 
@@ -141,19 +141,16 @@ def _data_directory(settings: Settings) -> Finding:
     place = _nearest_existing(path)
     if not place.is_dir():
         return Finding(False, f"{place} is a file, not a directory. Choose another one (setting data_dir).")
-    try:
-        _write_a_byte(place)
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        return Finding(False, f"Cannot write to {place}: {reason}. Repair it or choose another (setting data_dir).")
+    for folder in (place, *(folder for folder in settings.folders[1:] if os.path.lexists(folder))):
+        try:
+            try_folder(folder)
+        except StorageError as error:
+            return Finding(
+                False,
+                f"Cannot write to {folder}: {error.text}"
+                " Repair it, or choose another data directory (setting data_dir).",
+            )
     return Finding(True, f"Data directory {path}")
-
-
-def _write_a_byte(folder: Path) -> None:
-    with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(b"0")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _disk(settings: Settings) -> Finding:

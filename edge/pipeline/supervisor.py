@@ -33,7 +33,7 @@ from edge.dicom.tls import own_context
 from edge.errors import SetupError, StorageError
 from edge.pipeline.step_budget import OUT_OF_MEMORY, TIMED_OUT
 from edge.store import reserve
-from edge.store.files import SCRATCH, make_folders, remove_unlocked
+from edge.store.files import SCRATCH, failure, make_folders, remove_unlocked, try_folder
 from edge.store.journal import Action, note_alone
 from edge.store.recovery import is_broken, prepare
 
@@ -225,14 +225,14 @@ def locked(settings: Settings) -> Generator[None, None, None]:
     Raises
     ------
     SetupError
-        ``no_permission`` or ``already_running``.
+        ``no_permission``, ``read_only`` or ``already_running``.
     """
+    for folder in settings.folders:
+        _make_usable(folder)
     try:
-        for folder in (settings.data_dir, settings.incoming, settings.results, settings.run_dir):
-            make_folders(folder)
         lock = settings.lock.open("a")
     except OSError as error:
-        raise SetupError("no_permission", path=settings.data_dir) from error
+        raise SetupError("no_permission", path=settings.lock) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -241,6 +241,20 @@ def locked(settings: Settings) -> Generator[None, None, None]:
         reserve.give_up(settings)
         _clear((*settings.run_dir.iterdir(), settings.restoring))
         yield
+
+
+def _make_usable(folder: Path) -> None:
+    try:
+        try:
+            make_folders(folder)
+        except OSError as error:
+            raise failure(error) from error
+        try_folder(folder)
+    except StorageError as error:
+        if error.code == "disk_full" and folder.is_dir():  # a box on a full disk still shows what it has
+            return
+        code = "read_only" if error.code == "read_only" else "no_permission"
+        raise SetupError(code, path=folder) from error
 
 
 def _clear(left: Iterable[Path]) -> None:

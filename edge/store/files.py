@@ -25,6 +25,12 @@ SCRATCH = "scratch-"
 """What the name of a file or folder begins with that is of use to its process alone."""
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors of the operating system that mean a full disk."""
+_CODES = {
+    **dict.fromkeys(NO_SPACE, "disk_full"),
+    errno.EROFS: "read_only",
+    errno.EACCES: "forbidden",
+    errno.EPERM: "forbidden",
+}
 
 
 def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
@@ -33,10 +39,11 @@ def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
     Raises
     ------
     StorageError
-        ``disk_full`` or ``write_failed``; a new file is not left behind, and one that was there stays.
+        As ``failure`` has it; a new file is not left behind, and one that was there stays.
     """
-    part, is_new = path.with_name(path.name + PART), not path.exists()
+    part = path.with_name(path.name + PART)
     try:
+        is_new = not path.exists()
         try:
             _write(part, pieces)
             part.replace(path)
@@ -47,7 +54,29 @@ def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
                 path.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise StorageError("disk_full" if error.errno in NO_SPACE else "write_failed") from error
+        raise failure(error) from error
+
+
+def failure(error: OSError) -> StorageError:
+    """What the operating system says of the box's own files: ``disk_full``, ``read_only``, ``forbidden`` or
+    ``write_failed``."""
+    return StorageError(_CODES.get(error.errno or 0, "write_failed"))
+
+
+def try_folder(folder: Path) -> None:
+    """Look whether a folder can be listed and written to, and leave nothing there.
+
+    Raises
+    ------
+    StorageError
+        As ``failure`` has it.
+    """
+    try:
+        with os.scandir(folder), tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+            file.flush()
+    except OSError as error:
+        raise failure(error) from error
 
 
 def refuse_another_user(data_dir: Path) -> None:

@@ -9,6 +9,7 @@ finds it recorded.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,7 +21,7 @@ from sqlite_utils import Database
 from edge import clock, log
 from edge.config import Settings
 from edge.errors import UnreadableError
-from edge.store.files import remove_parts
+from edge.store.files import failure, remove_parts
 from edge.store.instances import lose
 from edge.store.part10 import HEAD_BYTES, WholeFile, take_apart
 from edge.store.retention import finish_deletions
@@ -43,8 +44,17 @@ class Difference:
 
 
 def difference(database: Database, settings: Settings) -> Difference:
-    """Look for files without a row and rows without a file, and change nothing."""
-    files = {path.name for path in settings.incoming.glob("*.dcm")}
+    """Look for files without a row and rows without a file, and change nothing.
+
+    Raises
+    ------
+    StorageError
+        Where the folder of the files cannot be listed: then none of them may count as gone.
+    """
+    try:
+        files = {name for name in os.listdir(settings.incoming) if name.endswith(".dcm")}
+    except OSError as error:
+        raise failure(error) from error
     rows = {
         row["path"]: (row["id"], row["is_lost"])
         for row in database.execute(
@@ -64,7 +74,7 @@ def reconcile(database: Database, settings: Settings) -> Difference:
     Raises
     ------
     StorageError
-        Where the database cannot be written.
+        Where the database cannot be written, or the folder of the files not be listed.
     """
     found = tidy(database, settings)
     settle(database, found)

@@ -18,7 +18,7 @@ from edge.config import Settings
 from edge.errors import StorageError
 from edge.store import facts
 from edge.store.database import connect, damage_mark, migrate, writing
-from edge.store.files import sync_folder
+from edge.store.files import failure, sync_folder, try_folder
 from edge.store.journal import Action, note
 
 _SIDE_FILES = ("-wal", "-shm", "-journal")
@@ -72,9 +72,18 @@ def is_sound(settings: Settings, *, thoroughly: bool = False) -> bool:
             check = "integrity_check" if thoroughly else "quick_check"
             return bool(connection.execute(f"PRAGMA {check}(1)").fetchone()[0] == "ok")
     except sqlite3.OperationalError as error:
-        raise StorageError("database") from error
+        raise StorageError(_why(path)) from error
     except sqlite3.DatabaseError:  # no database at all, or malformed
         return False
+
+
+def _why(path: Path) -> str:
+    """SQLite has to write beside a database to read it (sqlite.org/wal.html, section 5), and does not say why not."""
+    try:
+        try_folder(path.parent)
+    except StorageError as error:
+        return error.code
+    return "database"
 
 
 def rebuild(settings: Settings) -> None:
@@ -93,7 +102,7 @@ def rebuild(settings: Settings) -> None:
         settings.results.mkdir(mode=0o700)
         sync_folder(settings.data_dir)
     except OSError as error:
-        raise StorageError("write_failed") from error
+        raise failure(error) from error
     migrate(settings.database)
     database = connect(settings.database)
     try:

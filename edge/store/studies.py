@@ -139,6 +139,16 @@ def study(source: Path | Database, study_key: str, version: int | None = None) -
     )
 
 
+def images(database: Database, study_key: str) -> list[tuple[str, str]]:
+    """The path below ``incoming`` and the state of each object of a study, in the order in which they came."""
+    rows = database.execute(
+        """SELECT instances.path, instances.state FROM instances JOIN studies ON studies.id = study_id
+           WHERE study_key = ? ORDER BY instances.id""",
+        (study_key,),
+    )
+    return [(row["path"], row["state"]) for row in rows]
+
+
 def counts(database: Database) -> dict[str, int]:
     """How many studies could be read, how many of all nobody has seen as they are now, how many were set aside."""
     row = database.execute(

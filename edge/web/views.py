@@ -23,6 +23,7 @@ from edge.config import Settings
 from edge.errors import BadAgeError, StorageError
 from edge.store import budget, dropped, facts, peers, quarantine, queue, retention, sent, studies
 from edge.store.database import opened
+from edge.store.files import try_folder
 from edge.store.journal import Action, note_alone
 from edge.types import N_, State
 from edge.web import asked, languages
@@ -112,7 +113,7 @@ class Pages:
     def _page(self, found: studies.StudyView) -> str:
         key = found.study_key
         result = _shown(found)
-        verdict = wording.verdict(found.state, found.decision, _probabilities(found.result))
+        verdict = _verdict(found, _probabilities(found.result))
         picture = studies.preview_path(self._settings, key, found.version) if found.has_preview else None
         size = _size_px(picture)
         return render_template(
@@ -233,7 +234,17 @@ class Pages:
             disk = "full" if is_refusing else budget.level(budget.used_share(database, self._settings))
             is_new = facts.number(database, facts.RUNNING_S) < _REBUILT_SHOWN_S
             rebuilt = is_new and facts.text(database, facts.REBUILT_AT) is not None
-        return [*filter(None, (wording.DISK[disk], wording.REBUILT if rebuilt else ""))]
+        told = (self._cannot_store(), wording.DISK[disk], wording.REBUILT if rebuilt else "")
+        return list(dict.fromkeys(filter(None, told)))
+
+    def _cannot_store(self) -> str:
+        """Tried anew each time: what is to be kept of a failure would have to be written there."""
+        try:
+            for folder in self._settings.folders:
+                try_folder(folder)
+        except StorageError as error:
+            return wording.CANNOT_STORE[error.code]
+        return ""
 
     def _note_view(self, found: studies.StudyView) -> None:
         if found.state not in _ENDED or not _is_opened():
@@ -246,7 +257,7 @@ class Pages:
 
     def _rows(self) -> list[dict[str, Any]]:
         return [
-            {"study": row, "verdict": wording.verdict(row.state, row.decision, self._suspected(row))}
+            {"study": row, "verdict": _verdict(row, self._suspected(row))}
             for row in studies.worklist(self._settings.database, SHOWN)
         ]
 
@@ -267,6 +278,14 @@ class Pages:
         if found is None:
             abort(404)
         return found
+
+
+def _verdict(
+    row: studies.WorklistRow | studies.StudyView, probabilities: Mapping[str, float | None] | None
+) -> wording.Verdict:
+    if row.waits_for_room and row.state not in _ENDED:
+        return wording.WAITING
+    return wording.verdict(row.state, row.decision, probabilities)
 
 
 def _is_opened() -> bool:

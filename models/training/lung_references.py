@@ -1,8 +1,8 @@
 """Reference masks of the lungs of three CT series: the classical method, looked at and corrected by hand.
 
-Every slice of the three series was looked at with the outline of ``edge.stages.tomography.lungs`` on
-it. What was wrong stands in ``CORRECTIONS``, in slices (from the feet up) and in rows and columns of the full
-image; everything else was accepted as it was. The masks are written to ``build/ct``:
+A third to nine tenths of the slices of each series (see the card of ``ct_lung``) were looked at with the outline of
+``edge.stages.tomography.lungs`` on them. What was wrong stands in ``CORRECTIONS``, in slices (from feet to head) and
+rows and columns of the full image; everything else was accepted as it was. The masks are written to ``build/ct``:
 
     python -m models.training.lung_references --data ../shared/data
 """

@@ -52,12 +52,15 @@ def run(trial: Trial) -> Outcome:
         addresses = _crawl(box)
         os.kill(eventually(lambda: box.pid("worker")), signal.SIGSEGV)
         eventually(lambda: box.pid("worker"))
+        key = next(row.study_key for row in box.rows() if row.state in (State.DONE, State.NO_RESULT))
         box.stop()
-    printed, index = _printed(trial.folder)
+    printed, index = _printed(trial.folder, key)
     logged = (trial.folder / "box.log").read_bytes()
     hits = [address for address in addresses if _holds(address.encode())]
     hits += ["box.log"] * _holds(logged) + [name for name, text in printed.items() if _holds(text)]
     left = [path for path in settings.data_dir.rglob("*") if not _may_hold(path, settings.data_dir)] + [index]
+    images = list((trial.folder / _IMAGES).iterdir())
+    left += images
     left += [path for path in Path(tempfile.gettempdir()).glob("chest-edge-*") if path not in before]
     hits += [str(path) for path in left if _found(path, settings.data_dir)]
     hits += [str(path) for path in Path.cwd().glob("core*")]
@@ -66,10 +69,13 @@ def run(trial: Trial) -> Outcome:
         f"{len(logged)} bytes of log, {sum(map(len, printed.values()))} printed by {len(printed)} commands "
         f"and {len(left)} files searched: {len(hits)} hits"
     )
-    is_searched = shown == count + 2 and any(path.suffix == ".log" for path in left) and all(printed.values())
+    is_searched = (
+        bool(images) and shown == count + 2 and any(path.suffix == ".log" for path in left) and all(printed.values())
+    )
     return Outcome(figure=figure + (f" {hits[:5]}" if hits else ""), ok=is_searched and not hits)
 
 
+_EXPORT, _IMAGES = "export --anonymized --burned-in-checked", "images"
 _COMMANDS = (
     "quarantine list",
     "store check",
@@ -81,13 +87,13 @@ _COMMANDS = (
 )
 
 
-def _printed(folder: Path) -> tuple[dict[str, bytes], Path]:
+def _printed(folder: Path, study_key: str) -> tuple[dict[str, bytes], Path]:
     """What each command prints of the box, and the list that goes with exported files, which may hold names."""
     exported = folder / "exported"
     command = [sys.executable, "-m", "edge", "--config", str(folder / "box.toml")]
     told = {
         words: subprocess.run([*command, *words.split()], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        for words in (*_COMMANDS, f"quarantine export {exported}")
+        for words in (*_COMMANDS, f"quarantine export {exported}", f"{_EXPORT} {study_key} --out {folder / _IMAGES}")
     }
     names = "\n".join(path.name for path in exported.iterdir())
     printed = {words: done.stdout for words, done in told.items()}

@@ -27,6 +27,7 @@ PRINTING = {
     "edge/health/certificate_command.py",
     "edge/health/clock_command.py",
     "edge/health/doctor.py",
+    "edge/health/export_command.py",
     "edge/health/store_command.py",
     "edge/pipeline/analyze.py",
     "edge/pipeline/receipts.py",

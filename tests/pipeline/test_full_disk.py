@@ -64,6 +64,7 @@ def test_an_image_without_room_holds_up_no_other_and_is_read_once_there_is_room(
         eventually(lambda: view_of(database, small).state is State.NO_RESULT)  # the phantom is no chest
         assert view_of(database, large).state is State.RECEIVED
         assert all(WORDS in page.get(address).text for address in ("/", f"/study/{large}"))
+        assert all("Not read yet" in page.get(address).text for address in ("/", f"/study/{large}"))
         before = page.get(f"/study/{large}/stamp").text
         grow(box.data_dir, 80)
         eventually(lambda: view_of(database, large).state is State.NO_RESULT)
