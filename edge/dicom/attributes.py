@@ -84,13 +84,18 @@ def _stated_age_years(stated: str) -> float | None:
 
 
 def text(dataset: Dataset, keyword: str) -> str:
-    """A text value as it stands there, without control characters and cut to 194; empty where absent or broken."""
+    """A text value as ``stated``, without letters that cannot be printed."""
+    return "".join(character for character in stated(dataset, keyword) if character.isprintable()).strip()
+
+
+def stated(dataset: Dataset, keyword: str) -> str:
+    """A text value as it stands there, cut to 194 and without its padding; empty where absent or broken."""
     value = _value(dataset, keyword)
     if isinstance(value, MultiValue):
         value = "\\".join(map(str, value))
     if value is None or isinstance(value, (bytes, list, Sequence)):
         return ""
-    return "".join(character for character in str(value)[:_MAX_TEXT] if character.isprintable()).strip()
+    return str(value)[:_MAX_TEXT].strip(" \0")
 
 
 def integer(dataset: Dataset, keyword: str) -> int | None:

@@ -1,7 +1,8 @@
 """Who made an object: identifiers, times and devices that all kinds share.
 
 Identifiers are those of ISO/IEC 9834-8 under 2.25 (PS3.5 section B.2), derived from the box, the
-study, the version and the kind, and so are the same whenever the same object is made.
+study, the version, the reading and the kind, and so are the same whenever the same object is made. After a
+backup came back, a version may be read once more: the reading keeps two contents from one identifier.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pydicom.sr.codedict import codes
 from edge import wording
 from edge.objects import header
 from edge.objects.content import Content
+from edge.objects.receipt import findings_digest
 from edge.types import Kind
 
 if TYPE_CHECKING:
@@ -50,9 +52,15 @@ def uid(*parts: object) -> str:
     return f"2.25.{uuid.uuid5(_NAMESPACE, '|'.join(map(str, parts))).int}"
 
 
+def reading(case: Case) -> tuple[object, ...]:
+    """What tells one result from all others."""
+    read = (case.report["completed_at"], findings_digest(case.report))
+    return (case.box_id, case.study_key, case.version, *read)
+
+
 def identity(case: Case, kind: Kind) -> dict[str, Any]:
     """Arguments of every class of highdicom: identifiers, series and device."""
-    parts = (case.box_id, case.study_key, case.version, kind.value)
+    parts = (*reading(case), kind.value)
     number, description = _SERIES[kind]
     return {
         "series_instance_uid": uid("series", *parts),

@@ -1,10 +1,11 @@
 """What the objects take over from the header of their image, and nothing that would be invalid there.
 
 Every value is checked against its own value representation (PS3.5 section 6.2). One that breaks it
-is left out; texts for people are shortened instead, but never an identifier, which would be that of
-another patient. Only the attributes named here are taken over, so that no private one ever is. All
-text leaves as UTF-8, whatever it came as. Rejected: pydicom's own validation, which knows neither
-the length of a component of a name nor a date that does not exist.
+is left out. Texts for people are shortened instead, and their unprintable letters become spaces; those
+of an identifier never, which would be that of another patient. Only the attributes named here are
+taken over, so that no private one ever is. All text leaves as UTF-8, whatever it came as. Rejected:
+pydicom's own validation, which knows neither the length of a component of a name nor a date that
+does not exist.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from types import MappingProxyType
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DS
 
-from edge.dicom.attributes import integer, pixel_spacing_mm, text
+from edge.dicom.attributes import integer, pixel_spacing_mm, stated
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import ObjectError
 
 _UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 _TIME = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?")
-_ZONE = re.compile(r"[+-](0[0-9]|1[0-4])(00|15|30|45)")
+_DATE = re.compile(r"[0-9]{8}|[0-9]{4}\.[0-9]{2}\.[0-9]{2}")  # 1997.07.04, as before DICOM
+_ZONE = re.compile(r"(?!-0000)([+-](0[0-9]|1[01])(00|15|30|45)|[+-]1200|\+1[23](00|15|30|45)|\+1400)")
 _UTF_8 = "ISO_IR 192"
 _SEXES = ("F", "M", "O")
 _SHORT, _LONG = 16, 64  # VR SH and LO
@@ -42,9 +44,9 @@ def clean(source: Dataset) -> Dataset:
     """
     cleaned = _identified(source)
     for keyword, checked in _TAKEN.items():
-        setattr(cleaned, keyword, checked(text(source, keyword)))
+        setattr(cleaned, keyword, checked(stated(source, keyword)))
     for keyword, checked in _OPTIONAL.items():
-        if value := checked(text(source, keyword)):
+        if value := checked(stated(source, keyword)):
             setattr(cleaned, keyword, value)
     for keyword in ("Rows", "Columns"):
         setattr(cleaned, keyword, integer(source, keyword))
@@ -68,10 +70,10 @@ def check_size(cleaned: Dataset, stored_shape: tuple[int, int]) -> None:
 def acquisition_equipment(source: Dataset) -> dict[str, str]:
     """Maker, model, serial number and station of the X-ray unit by their names in highdicom; {} without a maker."""
     named = {
-        "manufacturer": _shortened(text(source, "Manufacturer")),
-        "manufacturer_model_name": _shortened(text(source, "ManufacturerModelName")),
-        "device_serial_number": _long(text(source, "DeviceSerialNumber")),
-        "station_name": _short(text(source, "StationName")),
+        "manufacturer": _shortened(stated(source, "Manufacturer")),
+        "manufacturer_model_name": _shortened(stated(source, "ManufacturerModelName")),
+        "device_serial_number": _long(stated(source, "DeviceSerialNumber")),
+        "station_name": _short(stated(source, "StationName")),
     }
     return {name: value for name, value in named.items() if value} if named["manufacturer"] else {}
 
@@ -88,7 +90,7 @@ def _identified(source: Dataset) -> Dataset:
 
 
 def _uid(source: Dataset, keyword: str, code: str) -> str:
-    value = text(source, keyword)
+    value = stated(source, keyword)
     if not is_uid(value):
         raise ObjectError(code)
     return value
@@ -100,9 +102,9 @@ def is_uid(value: str) -> bool:
 
 
 def _date(value: str) -> str:
-    digits = value.replace(".", "") if len(value) == 10 else value  # 1997.07.04, as before DICOM
+    digits = value.replace(".", "")
     try:
-        return digits if len(digits) == 8 and datetime.strptime(digits, "%Y%m%d") else ""  # noqa: DTZ007
+        return digits if _DATE.fullmatch(value) and datetime.strptime(digits, "%Y%m%d") else ""  # noqa: DTZ007
     except ValueError:
         return ""
 
@@ -124,20 +126,28 @@ def _zone(value: str) -> str:
 
 
 def _short(value: str) -> str:
-    return value if len(value) <= _SHORT and "\\" not in value else ""
+    return value if len(value) <= _SHORT and _is_single(value) else ""
 
 
 def _long(value: str) -> str:
-    return value if len(value) <= _LONG and "\\" not in value else ""
+    return value if len(value) <= _LONG and _is_single(value) else ""
+
+
+def _is_single(value: str) -> bool:
+    return value.isprintable() and "\\" not in value
+
+
+def _readable(value: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in value.split("\\", maxsplit=1)[0]).strip()
 
 
 def _shortened(value: str) -> str:
-    return value.split("\\", maxsplit=1)[0][:_LONG].strip()
+    return _readable(value)[:_LONG].strip()
 
 
 def _name(value: str) -> str:
     """A person name of at most three groups of five components and 64 characters (VR PN)."""
-    groups = value.split("\\", maxsplit=1)[0].split("=")[:_NAME_GROUPS]
+    groups = _readable(value).split("=")[:_NAME_GROUPS]
     return "=".join(_name_group(group) for group in groups).rstrip("=")
 
 

@@ -120,7 +120,7 @@ class _Groups:
 
     def __init__(self, case: Case, cleaned: Dataset) -> None:
         self._content = Content(case.report)
-        self._parts = (case.box_id, case.study_key, case.version)
+        self._parts = equipment.reading(case)
         self._image = (cleaned.SOPClassUID, cleaned.SOPInstanceUID)
         self._frame = Frame.of(self._content.segmentation) if self._content.segmentation else None
 
@@ -134,9 +134,9 @@ class _Groups:
         yield from self._classes()
 
     def _decision(self) -> _Group:
-        report = self._content.report
-        evaluations = [QualitativeEvaluation(codes.DECISION, codes.DECISIONS[self._content.decision or "no_result"])]
-        if classified := report["classification"]:
+        decision = (self._content.decision or "refer") if self._content.is_chest else "no_result"  # as the verdict says
+        evaluations = [QualitativeEvaluation(codes.DECISION, codes.DECISIONS[decision])]
+        if classified := self._content.report["classification"]:
             evaluations.append(QualitativeEvaluation(codes.AGE_GROUP, codes.AGE_GROUPS[classified["group"]]))
         return self._group(
             "Decision", "classification" if classified else "quality", qualitative_evaluations=evaluations

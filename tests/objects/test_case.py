@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
 
 from edge.errors import ObjectError
+from edge.objects import equipment
 from edge.objects.case import kinds, make
 from edge.types import Kind
 from tests.support import cases
@@ -44,6 +47,20 @@ def test_no_two_objects_share_an_identifier() -> None:
     others = [cases.case(version=2), cases.case(study_key="1" * 32), cases.case(box_id="2" * 32)]
     made = [make(case, kind) for case in (cases.case(), *others) for kind in cases.every_kind()]
     assert len({o.SOPInstanceUID for o in made} | {o.SeriesInstanceUID for o in made}) == 2 * len(made)
+
+
+@pytest.mark.parametrize("changes", [{"completed_at": "2026-11-24T12:00:00+00:00"}, {"findings": []}])
+def test_another_reading_under_the_same_version_has_other_identifiers(changes: dict[str, Any]) -> None:
+    cases_of_both = [cases.case(), cases.case(complete_result(**changes))]
+    made = [make(case, kind) for case in cases_of_both for kind in cases.every_kind()]
+    assert len({o.SOPInstanceUID for o in made} | {o.SeriesInstanceUID for o in made}) == 2 * len(made)
+    first, second = (_tracked(o) for o in made if o.Modality == "SR")
+    assert first and second and not first & second
+
+
+def _tracked(report: Dataset) -> set[str]:
+    found = {str(element.value) for element in report.iterall() if element.keyword == "UID"}
+    return found - {equipment.uid("device", cases.BOX_ID)}
 
 
 def test_an_object_bears_the_time_of_its_result_and_not_that_of_its_making() -> None:

@@ -96,12 +96,38 @@ def test_nothing_is_made_of_an_absent_header() -> None:
         ("PatientID", "é" * 64, "é" * 64),
         ("AccessionNumber", "ø" * 16, "ø" * 16),
         ("PatientName", "a=b=c=d", "a=b=c"),
+        ("PatientName", "Nguyen\u00a0Thi^An\tBinh", "Nguyen Thi^An Binh"),
+        ("StudyDescription", "Chest\u3000PA", "Chest PA"),
+        ("PatientID", "12\u00a034", ""),
+        ("PatientID", "1234\u200b", ""),
+        ("PatientID", " 1234 ", "1234"),
+        ("AccessionNumber", "12\u00ad34", ""),
+        ("StudyID", "1\t2", ""),
+        ("StudyDate", "202401 5", ""),
+        ("StudyDate", "2024.1.051", ""),
+        ("PatientBirthDate", "1970 203", ""),
     ],
 )
 def test_an_ill_formed_value_is_left_out_or_shortened(keyword: str, value: str, kept: str, tmp_path: Path) -> None:
     source = cases.source(SpecificCharacterSet="ISO_IR 192", **{keyword: value})
     assert str(header.clean(source)[keyword].value) == kept
     assert cases.faults(make(cases.case(header=source), Kind.STRUCTURED_REPORT), tmp_path) == []
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "AccessionNumber", "StudyID", "IssuerOfPatientID"])
+def test_an_identifier_with_a_letter_that_cannot_be_printed_is_not_that_of_another(keyword: str) -> None:
+    damage = {keyword: "12\u00a034".encode(), "SpecificCharacterSet": b"ISO_IR 192"}
+    assert not header.clean(damaged(damage)).get(keyword)
+
+
+@pytest.mark.parametrize("zone", ["-0000", "-1215", "+1415", "-1300", "+1500", "0100", "+0110"])
+def test_a_time_zone_that_cannot_be_is_left_out(zone: str) -> None:
+    assert "TimezoneOffsetFromUTC" not in header.clean(cases.source(TimezoneOffsetFromUTC=zone))
+
+
+@pytest.mark.parametrize("zone", ["+0000", "-1200", "-0015", "+1345", "+1400", "-1145"])
+def test_a_time_zone_that_can_be_is_kept(zone: str) -> None:
+    assert header.clean(cases.source(TimezoneOffsetFromUTC=zone)).TimezoneOffsetFromUTC == zone
 
 
 @pytest.mark.parametrize(

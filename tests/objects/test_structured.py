@@ -107,6 +107,12 @@ def test_a_refused_image_says_why_and_nothing_else(tmp_path: Path) -> None:
     assert "chest X-ray" not in words(read)
 
 
+def test_a_chest_without_a_classification_is_referred(tmp_path: Path) -> None:
+    read = reread(complete_result(classification=None), tmp_path)
+    assert _evaluated(read.content.get_image_measurement_groups(), codes.DECISION) == [codes.DECISIONS["refer"]]
+    assert "No claim: a doctor must read it" in words(read)
+
+
 def test_the_report_names_its_algorithms_and_is_not_verified(tmp_path: Path) -> None:
     read = reread(complete_result(), tmp_path)
     assert (read.VerificationFlag, read.CompletionFlag, read.PreliminaryFlag) == (
