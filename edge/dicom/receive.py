@@ -36,6 +36,7 @@ from edge.bus import Speaker
 from edge.config import LOOPBACK, Settings
 from edge.dicom import commitment
 from edge.dicom.deliveries import Deliveries
+from edge.dicom.guard import Rules
 from edge.dicom.lobby import Server
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import EdgeError, SetupError, StorageError
@@ -122,6 +123,20 @@ def application_entity(settings: Settings) -> AE:
         # Whoever reports is its provider, although it calls (PS3.4 section J.3.3, PS3.7 annex D.3.3.4).
         entity.add_supported_context(commitment.PUSH_MODEL, scu_role=False, scp_role=True)
     return entity
+
+
+def check(settings: Settings) -> None:
+    """See whether the receiver could work with these settings.
+
+    Raises
+    ------
+    SetupError
+        With the setting that is wrong.
+    """
+    application_entity(settings)
+    Rules(settings)
+    if settings.web.port == settings.dicom.port != 0:
+        raise SetupError("bad_setting", name="web.port", expected="another than dicom.port", value=settings.web.port)
 
 
 def own_address(settings: Settings) -> tuple[str, int]:

@@ -75,6 +75,7 @@ def examine(settings: Settings, models: ModelCheck) -> Iterator[Finding]:
     yield _database(settings)
     yield _budget(settings)
     yield _socket_path(settings)
+    yield from _receiver(settings)
     running = is_running(settings)
     yield _port("DICOM", "dicom.port", settings.dicom.host, settings.dicom.port, running)
     yield _port("page", "web.port", LOOPBACK, settings.web.port, running)
@@ -210,6 +211,18 @@ def _socket_path(settings: Settings) -> Finding:
     return Finding(True, "Length of the paths of the box's own sockets")
 
 
+def _receiver(settings: Settings) -> Iterator[Finding]:
+    """What a start would refuse of the settings of the receiver."""
+    try:
+        from edge.dicom import receive
+
+        receive.check(settings)
+    except ImportError:
+        return  # the libraries are told of above
+    except EdgeError as error:
+        yield Finding(False, error.text % error.values)
+
+
 def _port(what: str, setting: str, host: str, port: int, running: bool) -> Finding:
     place = f"{what} port {port} on {host}"
     if running:
@@ -217,16 +230,16 @@ def _port(what: str, setting: str, host: str, port: int, running: bool) -> Findi
     try:
         _bind_once(host, port)
     except OSError as error:
-        return Finding(False, f"{place} {_why_not(error)} (setting {setting}).")
+        return Finding(False, f"{place} {_why_not(error, setting)}).")
     return Finding(True, f"{place} is free")
 
 
-def _why_not(error: OSError) -> str:
+def _why_not(error: OSError, setting: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "is in use by another program. Stop it or choose another port"
+        return f"is in use by another program. Stop it or choose another port (setting {setting}"
     if error.errno == errno.EACCES:
-        return "needs more rights than this user has. Choose a port from 1024 up"
-    return "is not an address of this machine. Choose another address"
+        return f"needs more rights than this user has. Choose a port from 1024 up (setting {setting}"
+    return "is not an address of this machine. Choose another address (setting dicom.host"
 
 
 def _bind_once(host: str, port: int) -> None:

@@ -24,6 +24,7 @@ from edge.store.part10 import take_apart
 from edge.store.spool import Spool
 
 _STILL_S = 2.0
+_FULL = frozenset({"disk_full", "no_room"})
 _FULL_S = 10.0
 
 
@@ -53,6 +54,7 @@ class Drop:
         self._still_s = still_s
         self._seen: dict[Parts, tuple[Stamp, float]] = {}
         self._left: dict[Parts, tuple[Stamp, str]] = {}
+        self._waiting: Counter[str] = Counter()
         self._resume_at = clock.monotonic()
         self._is_missing = False
 
@@ -75,6 +77,7 @@ class Drop:
     def _looked(self) -> Standing:
         try:
             with closing(Tree(self._folder)) as tree:
+                self._waiting.clear()
                 self._take(tree, list(self._ready(tree)))
         except OSError as error:
             self._resume_at = clock.monotonic() + _FULL_S
@@ -83,7 +86,7 @@ class Drop:
             self._is_missing = True
             return Standing(trouble=dropped.trouble(self._folder) or "broken", left={})
         self._is_missing = False
-        counts = Counter(code for _, code in self._left.values())
+        counts = Counter(code for _, code in self._left.values()) + self._waiting
         return Standing(trouble=dropped.trouble(self._folder), left=counts)
 
     def _ready(self, tree: Tree) -> Iterator[tuple[Parts, Stamp]]:
@@ -127,6 +130,7 @@ class Drop:
 
     def _wait(self, error: StorageError, count: int) -> None:
         self._resume_at = clock.monotonic() + _FULL_S
+        self._waiting["no_room" if error.code in _FULL else "not_stored"] = count
         log.event("drop_waits", code=error.code, count=count)
 
     def _take_one(self, tree: Tree, parts: Parts, stamp: Stamp, number: int) -> str:

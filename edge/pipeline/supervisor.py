@@ -26,8 +26,7 @@ from pathlib import Path
 from edge import bus, clock, config, log
 from edge.config import LOOPBACK, Settings
 from edge.dicom.demo import example_files
-from edge.dicom.guard import Rules
-from edge.dicom.receive import application_entity, own_address
+from edge.dicom.receive import check, own_address
 from edge.dicom.send import echo
 from edge.dicom.tls import own_context
 from edge.errors import SetupError, StorageError
@@ -66,7 +65,9 @@ def serve(settings: Settings, *, demo: bool, ready: Callable[[str], None]) -> in
     settings = replace(settings, data_dir=settings.data_dir.absolute())
     if demo:
         example_files()
-    _check(settings)
+    check(settings)
+    for name in names(settings):
+        bus.address(settings.run_dir, name)
     with locked(settings):
         settings = _with_ports(settings)
         prepare(settings)
@@ -207,15 +208,6 @@ def _end(processes: list[subprocess.Popen[bytes] | None]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _check(settings: Settings) -> None:
-    application_entity(settings)
-    Rules(settings)
-    if settings.web.port == settings.dicom.port != 0:
-        raise SetupError("bad_setting", name="web.port", expected="another than dicom.port", value=settings.web.port)
-    for name in names(settings):
-        bus.address(settings.run_dir, name)
 
 
 @contextmanager

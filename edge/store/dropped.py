@@ -44,6 +44,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "too_large": N_("File larger than the box takes. Put it elsewhere."),
         "unopenable": N_("File that could not be opened. Check its permissions."),
         "changed": N_("File that changed while it was read. The box tries again."),
+        "no_room": N_("File for which the box has no room now. It is taken once there is room."),
+        "not_stored": N_("File that the box could not store. It tries again; chest-edge doctor tells what is wrong."),
         "not_removed": N_("File that the box has, but may not remove. Check the permissions of its folder."),
     }
 )

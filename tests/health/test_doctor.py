@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -203,3 +204,17 @@ def test_a_certificate_that_ends_within_two_months_is_named(
 def _certificate_problems(settings: Settings) -> list[str]:
     """Without that of the clock, which is years after the last known time here."""
     return [problem for problem in _problems(settings) if problem.startswith("Certificate")]
+
+
+@pytest.mark.parametrize(
+    ("dicom", "name"),
+    [({"ae_title": "A" * 17}, "dicom.ae_title"), ({"addresses": ("192.168.1",)}, "dicom.addresses")],
+)
+def test_settings_that_a_start_refuses_are_told_of(settings: Settings, dicom: dict[str, Any], name: str) -> None:
+    wrong = replace(settings, dicom=replace(settings.dicom, **dicom))
+    assert any(name in text for text in _problems(wrong))
+
+
+def test_an_address_that_is_not_of_this_machine_is_told_with_its_setting(settings: Settings) -> None:
+    elsewhere = replace(settings, dicom=replace(settings.dicom, host="192.0.2.1", port=11119))
+    assert any("setting dicom.host" in text for text in _problems(elsewhere))

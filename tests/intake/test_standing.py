@@ -157,3 +157,17 @@ def test_a_folder_that_may_not_be_used_is_told(
     inputs.text_file(folder / "text.dcm")
     monkeypatch.setattr("edge.store.dropped.os.access", lambda path, mode: not mode & denied)  # root may do all
     assert looked(folder, spool)[-1] == Standing(trouble=code, left={"not_dicom": 1})
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [("no_room", "no_room"), ("disk_full", "no_room"), ("forbidden", "not_stored")]
+)
+def test_files_that_the_box_cannot_store_now_are_told_of(
+    folder: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch, code: str, reason: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise StorageError(code)
+
+    monkeypatch.setattr(spool, "keep", refuse)
+    inputs.chest_dicom(folder / "a.dcm")
+    assert looked(folder, spool)[-1] == Standing(left={reason: 1})
