@@ -122,6 +122,9 @@ ZONES: Mapping[str, str] = MappingProxyType(
         "left_lower": N_("Left lower zone"),
     }
 )
+_SIDELESS_ZONES: Mapping[str, str] = MappingProxyType(
+    {"upper": N_("Upper zone"), "middle": N_("Middle zone"), "lower": N_("Lower zone")}
+)
 FINDINGS: Mapping[str, str] = MappingProxyType(
     {
         "ground_glass_opacity": N_("Ground glass"),
@@ -243,8 +246,11 @@ def suspicion(probabilities: Mapping[str, float | None]) -> str:
     return max(findings, key=lambda text: findings[text]) if findings else _ABNORMALITY_SUSPECTED
 
 
-def place(finding: Mapping[str, Any]) -> str:
+def place(finding: Mapping[str, Any], *, knows_sides: bool = True) -> str:
     """Where a finding lies: its zone, or the lung of which it fills more than a zone."""
+    if not knows_sides:
+        is_large = finding["lung_percent"] > _ONE_ZONE_PERCENT
+        return N_("Lung") if is_large else _SIDELESS_ZONES[finding["zone"].split("_")[1]]
     if finding["lung_percent"] > _ONE_ZONE_PERCENT:
         return N_("Right lung") if finding["laterality"] == "right" else N_("Left lung")
     return ZONES.get(finding["zone"], finding["zone"])

@@ -97,7 +97,7 @@ class Content:
 
     @property
     def knows_sides(self) -> bool:
-        """Whether right and left may be written on the image."""
+        """Whether right and left may be said: written on the image, coded, or named in words."""
         return bool(self.lungs) and all(remark["code"] != _SIDE_UNKNOWN for remark in self.report["quality"])
 
     @property

@@ -122,7 +122,7 @@ def _below(case: Case) -> list[_Text]:
     texts: list[_Text] = [(language.text(verdict.text), _VERDICTS.get(verdict.kind.value, _QUIET), 1.6)]
     texts += [(line, _TEXT, 1.0) for line in words.measured(content, language)]
     texts += [
-        (f"{number}  {words.finding(finding, language)}", _COLOURS.get(finding["code"], _TEXT), 1.0)
+        (f"{number}  {words.finding(content, finding, language)}", _COLOURS.get(finding["code"], _TEXT), 1.0)
         for number, finding in enumerate(content.findings[:_MOST_FINDINGS], 1)
     ]
     texts += [("• " + language.say(remark), _NOTICE, 1.0) for remark in content.pressing]

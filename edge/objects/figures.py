@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge import wording
-from edge.language import Language
 from edge.objects.paper import BLACK, GREY, MARGIN_MM, PALE
 from edge.objects.sheet import Sheet
 from edge.types import N_
@@ -98,7 +97,8 @@ def _zones(sheet: Sheet, zones: Mapping[str, Any], left: float, top: float) -> f
     for column, side in enumerate(("right", "left")):
         paper.set_xy(left + 21 * column, top)
         paper.type(6.5, colour=GREY)
-        paper.cell(20, 3, tongue.text(N_("Right") if side == "right" else N_("Left")), align="C")
+        name = N_("Right") if side == "right" else N_("Left")
+        paper.cell(20, 3, tongue.text(name) if sheet.knows_sides else "", align="C")
         for row, third in enumerate(("upper", "middle", "lower")):
             score = zones.get(f"{side}_{third}")
             shade = 255 - round(50 * score) if isinstance(score, (int, float)) else 255
@@ -140,13 +140,14 @@ def findings(sheet: Sheet) -> None:
         for place, finding in enumerate(found[first : first + 2]):
             paper.set_y(top)
             with paper.column(MARGIN_MM + place * (half + 6), half):
-                paper.spans([(f"{first + place + 1}  ", True), *_told(tongue, finding)], 7.5)
+                paper.spans([(f"{first + place + 1}  ", True), *_told(sheet, finding)], 7.5)
             ends.append(paper.get_y())
         paper.set_y(max(ends))
 
 
-def _told(tongue: Language, finding: Mapping[str, Any]) -> list[tuple[str, bool]]:
+def _told(sheet: Sheet, finding: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    tongue, place = sheet.tongue, wording.place(finding, knows_sides=sheet.knows_sides)
     name = tongue.text(wording.FINDINGS.get(finding["code"], finding["code"]))
     share = tongue.text(N_("%(share)s of this lung"), share=tongue.share(finding["lung_percent"]))
     sure = tongue.text(N_("confidence %(confidence)s"), confidence=tongue.percent(finding["confidence"]))
-    return [(name, True), (f" · {tongue.text(wording.place(finding))} · {share} · {sure}", False)]
+    return [(name, True), (f" · {tongue.text(place)} · {share} · {sure}", False)]

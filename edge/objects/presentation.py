@@ -40,6 +40,7 @@ _LAYERS: Mapping[str, tuple[str, tuple[int, int, int]]] = {
     "consolidation": ("CONSOLIDATION", (0xFF, 0x9D, 0x3C)),
     "words": ("WORDS", (0xFF, 0xBF, 0x3D)),
 }
+_SIDELESS: Mapping[str, str] = {"right_lung": "ONE_LUNG", "left_lung": "OTHER_LUNG"}
 _WORDS_PLACE = (0.01, 0.01, 0.7, 0.12)
 """Left, top, right, bottom of the words, as shares of what is displayed."""
 
@@ -51,7 +52,7 @@ def make(case: Case) -> Dataset:
     frame, cleaned = Frame.of(content.segmentation), header.clean(case.source)
     header.check_size(cleaned, frame.stored_shape)
     cleaned.SamplesPerPixel = 1
-    layers = {name: _layer(name, order) for order, name in enumerate(_LAYERS, 1)}
+    layers = {name: _layer(name, order, content) for order, name in enumerate(_LAYERS, 1)}
     annotations = list(_annotations(case, frame, cleaned, layers))
     used = {annotation.GraphicLayer for annotation in annotations}
     state = GrayscaleSoftcopyPresentationState(
@@ -70,8 +71,10 @@ def make(case: Case) -> Dataset:
     return equipment.dated(state, case, cleaned)
 
 
-def _layer(name: str, order: int) -> GraphicLayer:
+def _layer(name: str, order: int, content: Content) -> GraphicLayer:
     label, colour = _LAYERS[name]
+    if not content.knows_sides:
+        label = _SIDELESS.get(name, label)
     return GraphicLayer(label, order=order, display_color=CIELabColor.from_rgb(*colour))
 
 

@@ -20,7 +20,7 @@ from pydicom.sr.coding import Code
 
 from edge import wording
 from edge.errors import ObjectError
-from edge.objects import codes, equipment, header
+from edge.objects import codes, equipment, header, words
 from edge.objects.content import Content
 from edge.objects.geometry import Frame, Line
 from edge.types import Kind
@@ -84,7 +84,7 @@ def _described(number: int, name: str, content: Content) -> SegmentDescription:
     is_lung = name not in codes.FINDINGS
     described = SegmentDescription(
         segment_number=number,
-        segment_label=_label(name),
+        segment_label=words.lung(content, name) if is_lung else wording.FINDINGS[name],
         segmented_property_category=_category(is_lung),
         segmented_property_type=codes.LUNG if is_lung else codes.FINDINGS[name],
         algorithm_type="AUTOMATIC",
@@ -92,7 +92,7 @@ def _described(number: int, name: str, content: Content) -> SegmentDescription:
         anatomic_regions=None if is_lung else [codes.LUNG],
         display_color=CIELabColor.from_rgb(*_COLOURS[name]),
     )
-    if is_lung:
+    if is_lung and content.knows_sides:
         side = CodedConcept.from_code(codes.SIDES[name.split("_", maxsplit=1)[0]])
         described.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [side]
     return described
@@ -100,10 +100,6 @@ def _described(number: int, name: str, content: Content) -> SegmentDescription:
 
 def _category(is_lung: bool) -> Any:
     return dicom.SCT.AnatomicalStructure if is_lung else dicom.SCT.MorphologicallyAbnormalStructure
-
-
-def _label(name: str) -> str:
-    return wording.FINDINGS.get(name, name.replace("_", " ").capitalize())
 
 
 def _algorithm(content: Content, stage: str) -> AlgorithmIdentificationSequence:

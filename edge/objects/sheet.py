@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edge import wording
 from edge.language import Language
 from edge.objects import letters
+from edge.objects.content import Content
 from edge.objects.paper import MARGIN_MM, Paper
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class Sheet:
     def is_claim(self) -> bool:
         """Whether probabilities, severity and marks may be shown."""
         return self.verdict.kind in _CLAIMS
+
+    @property
+    def knows_sides(self) -> bool:
+        """Whether right and left may be named."""
+        return Content(self.case.report).knows_sides
 
     @property
     def width(self) -> float:

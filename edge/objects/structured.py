@@ -86,7 +86,10 @@ def _summary(case: Case) -> list[TextContentItem]:
     """What a person has to read, before all numbers; the template may be extended so."""
     content, english = Content(case.report), speaking("en")
     lines = [content.verdict.text, *words.measured(content, english)]
-    lines += [f"Finding {number}: {words.finding(found, english)}" for number, found in enumerate(content.findings, 1)]
+    lines += [
+        f"Finding {number}: {words.finding(content, found, english)}"
+        for number, found in enumerate(content.findings, 1)
+    ]
     return [
         _text(dicom.DCM.Comment, words.notice(english)),
         *(_text(dicom.DCM.Summary, line.rstrip(".") + ".") for line in lines),
@@ -145,15 +148,14 @@ class _Groups:
     def _lungs(self) -> Iterator[_Group]:
         shares = (self._content.detection or {}).get("percent", {})
         for lung, contours in self._content.lungs.items():
-            side = lung.split("_")[0]
             measured = [_number(codes.OPAQUE, shares[lung], codes.PERCENT)] if lung in shares else []
             yield PlanarROIMeasurementsAndQualitativeEvaluations(
                 referenced_region=self._region(max(contours, key=len)),
                 finding_type=codes.LUNG,
                 finding_category=dicom.SCT.AnatomicalStructure,
-                finding_sites=[FindingSite(codes.LUNG, codes.SIDES[side])],
+                finding_sites=[self._site(codes.LUNG, lung)],
                 measurements=measured,
-                **self._named(f"{side.capitalize()} lung", "segmentation"),
+                **self._named(words.lung(self._content, lung), "segmentation"),
             )
 
     def _findings(self) -> Iterator[_Group]:
@@ -162,7 +164,7 @@ class _Groups:
                 referenced_region=self._region(finding["contour"]),
                 finding_type=codes.FINDINGS[finding["code"]],
                 finding_category=dicom.SCT.MorphologicallyAbnormalStructure,
-                finding_sites=[_site(finding["zone"])],
+                finding_sites=[self._zone(finding["zone"])],
                 measurements=[
                     _number(codes.CERTAINTY, 100 * finding["confidence"], codes.PERCENT),
                     _number(codes.FINDING_SHARE, finding["lung_percent"], codes.PERCENT),
@@ -194,9 +196,24 @@ class _Groups:
             "Severity",
             "severity",
             finding_type=codes.SEVERITY,
-            measurements=list(_scores(severity)),
+            measurements=list(self._scores(severity)),
             qualitative_evaluations=evaluations,
         )
+
+    def _scores(self, severity: Mapping[str, Any]) -> Iterator[Measurement]:
+        yield _number(codes.EXTENT, severity["extent"], codes.score_unit(8))
+        yield _number(codes.DEGREE, severity["opacity"], codes.score_unit(6))
+        yield _number(codes.BRIXIA, severity["brixia"], codes.score_unit(18))
+        yield _number(codes.OPAQUE_BOTH, severity["percent"], codes.PERCENT)
+        for zone, score in severity["zones"].items():
+            yield _number(codes.BRIXIA_ZONE, score, codes.score_unit(3), finding_sites=[self._zone(zone)])
+
+    def _zone(self, zone: str) -> FindingSite:
+        return self._site(codes.THIRDS[zone.split("_")[1]], zone)
+
+    def _site(self, part: Code, sided: str) -> FindingSite:
+        """A part of the body, with the side that its name in a result begins with where sides are certain."""
+        return FindingSite(part, codes.SIDES[sided.split("_", maxsplit=1)[0]] if self._content.knows_sides else None)
 
     def _classes(self) -> Iterator[_Group]:
         for name, probability in self._content.probabilities.items():
@@ -238,20 +255,6 @@ def _algorithm(stage: Mapping[str, Any]) -> AlgorithmIdentification:
         family=dicom.DCM.ArtificialIntelligence,
         manufacturer=equipment.MAKER,
     )
-
-
-def _scores(severity: Mapping[str, Any]) -> Iterator[Measurement]:
-    yield _number(codes.EXTENT, severity["extent"], codes.score_unit(8))
-    yield _number(codes.DEGREE, severity["opacity"], codes.score_unit(6))
-    yield _number(codes.BRIXIA, severity["brixia"], codes.score_unit(18))
-    yield _number(codes.OPAQUE_BOTH, severity["percent"], codes.PERCENT)
-    for zone, score in severity["zones"].items():
-        yield _number(codes.BRIXIA_ZONE, score, codes.score_unit(3), finding_sites=[_site(zone)])
-
-
-def _site(zone: str) -> FindingSite:
-    side, third = zone.split("_")
-    return FindingSite(codes.THIRDS[third], codes.SIDES[side])
 
 
 def _number(name: Code, value: float, unit: Code, **more: Any) -> Measurement:

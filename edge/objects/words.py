@@ -14,6 +14,7 @@ SEVERITY, OPACITIES, RATIO = N_("Severity"), N_("Opacities"), N_("Cardiothoracic
 NAMED = N_("%(name)s: %(value)s")
 VERSION, THIS_LUNG = N_("Version"), N_("%(share)s of this lung")
 _LUNGS = {"right_lung": N_("Right lung"), "left_lung": N_("Left lung")}
+_SIDELESS_LUNGS = {"right_lung": N_("One lung"), "left_lung": N_("Other lung")}
 
 
 def notice(language: Language) -> str:
@@ -29,15 +30,21 @@ def measured(content: Content, language: Language) -> Iterator[str]:
         yield language.text(NAMED, name=language.text(SEVERITY), value=value)
     if content.detection:
         percent = content.detection["percent"]
-        shares = (f"{language.text(name)} {language.share(percent[lung])}" for lung, name in _LUNGS.items())
+        shares = (f"{language.text(lung(content, name))} {language.share(percent[name])}" for name in _LUNGS)
         yield language.text(NAMED, name=language.text(OPACITIES), value=", ".join(shares))
     if content.cardiothoracic:
         ratio = language.decimal(content.cardiothoracic["ratio"], "0.00")
         yield language.text(NAMED, name=language.text(RATIO), value=ratio)
 
 
-def finding(found: Mapping[str, Any], language: Language) -> str:
+def lung(content: Content, name: str) -> str:
+    """What ``right_lung`` or ``left_lung`` is called, not yet translated; without a side that is not certain."""
+    return (_LUNGS if content.knows_sides else _SIDELESS_LUNGS)[name]
+
+
+def finding(content: Content, found: Mapping[str, Any], language: Language) -> str:
     """What a finding is, where it lies, and how much of its lung it covers."""
     name = language.text(wording.FINDINGS.get(found["code"], found["code"]))
+    place = wording.place(found, knows_sides=content.knows_sides)
     share = language.text(THIS_LUNG, share=language.share(found["lung_percent"]))
-    return f"{name}, {language.text(wording.place(found))}, {share}"
+    return f"{name}, {language.text(place)}, {share}"

@@ -72,6 +72,16 @@ def test_sides_are_named_over_the_image_unless_they_are_in_doubt() -> None:
     assert _ink_over_the_left_edge(doubtful) == 0
 
 
+def test_words_name_no_side_where_sides_are_in_doubt() -> None:
+    known, doubtful = (
+        " ".join(text for text, *_ in drawing._below(cases.case(report)))
+        for report in (None, cases.reports()["mirrored"])
+    )
+    assert "Right lung" in known and "Left" in known
+    assert not any(side in doubtful for side in ("Right", "Left"))
+    assert "One lung" in doubtful and "Other lung" in doubtful
+
+
 def test_the_orientation_is_left_open_where_sides_are_in_doubt() -> None:
     known, doubtful = (
         make(cases.case(report), Kind.SECONDARY_CAPTURE) for report in (None, cases.reports()["mirrored"])

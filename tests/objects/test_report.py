@@ -74,6 +74,14 @@ def test_it_tells_whose_image_it_is_and_what_the_box_makes_of_it(usual: bytes) -
         assert said in text, said
 
 
+def test_no_side_is_printed_where_sides_are_in_doubt(usual: bytes) -> None:
+    doubtful = text_of(_printed(_case(reports()["mirrored"])))
+
+    assert "Right" in text_of(usual)
+    assert "Lower zone" in doubtful
+    assert "Right" not in doubtful and "Left" not in doubtful
+
+
 @pytest.mark.parametrize(("language", "paper"), [("en", "a4"), ("fr", "letter")])
 @pytest.mark.parametrize("report", reports().values(), ids=reports())
 def test_the_usual_result_takes_one_page(report: dict[str, Any], language: str, paper: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -105,6 +106,28 @@ def test_a_refused_image_says_why_and_nothing_else(tmp_path: Path) -> None:
     assert _evaluated([group], codes.DECISION) == [codes.DECISIONS["no_result"]]
     assert group.get_measurements() == []
     assert "chest X-ray" not in words(read)
+
+
+def _sides(dataset: Dataset) -> set[str]:
+    """Every text of an object that names a side; where its words begin is none."""
+    own = [e for e in dataset.iterall() if e.keyword != "BoundingBoxTextHorizontalJustification"]
+    texts = {str(e.value) for e in own if e.VR in ("LO", "UT", "ST", "LT", "CS", "UC", "SH")}
+    return {text for text in texts if re.search(r"\b(right|left)(?![a-z])", text.lower().replace("_", " "))}
+
+
+@pytest.mark.parametrize("kind", [k for k in cases.every_kind() if k is not Kind.SECONDARY_CAPTURE])
+def test_no_object_names_a_side_where_sides_are_in_doubt(kind: Kind) -> None:
+    known, doubtful = make(cases.case(), kind), make(cases.case(cases.reports()["mirrored"]), kind)
+    assert _sides(known) and not _sides(doubtful)
+
+
+def test_lungs_and_zones_are_told_apart_without_their_sides(tmp_path: Path) -> None:
+    content = reread(cases.reports()["mirrored"], tmp_path).content
+    lungs = content.get_planar_roi_measurement_groups(finding_type=codes.LUNG)
+    assert [group.tracking_identifier for group in lungs] == ["One lung", "Other lung"]
+    assert [group.finding_sites[0].laterality for group in lungs] == [None, None]
+    groups = content.get_image_measurement_groups()
+    assert numbers(groups, codes.BRIXIA_ZONE) == list(complete_result()["severity"]["zones"].values())
 
 
 def test_a_chest_without_a_classification_is_referred(tmp_path: Path) -> None:
