@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlite_utils import Database
 
 from edge import clock, log
 from edge.config import DestinationSettings, Settings
 from edge.dicom import commitment
-from edge.errors import EdgeError, SendError, StorageError
-from edge.export.answers import Answer, Fate
+from edge.errors import EdgeError, SendError, SetupError, StorageError
+from edge.export.answers import Answer, Asked, Fate
 from edge.export.cstore import CStore
 from edge.export.making import Maker
 from edge.export.stow import Stow
@@ -86,28 +87,38 @@ class Courier:
         return [row_id for row_id, wait in self._own_waits.items() if not wait.is_over()]
 
     def _deliver(self, items: Iterable[Item]) -> None:
-        made = [
-            (item, outbox.path_of(self._settings, item))
-            for item in items
-            if self._maker.ensure(self._database, item, self._destination)
-        ]
+        made = [(item, outbox.path_of(self._settings, item)) for item in items if self._is_made(item)]
         if not made:
             return
         with self._telling(), self._carrier.connected([path for _, path in made]) as asked:
             for item, path in made:
-                outbox.begin(self._database, item)
-                try:
-                    answer = asked.send(path)
-                except BaseException as error:
-                    self._interrupted(item, error)
-                    raise
-                if not self._settled(item, answer):
+                if not outbox.begin(self._database, item):
+                    continue  # a newer result came meanwhile
+                if not self._settled(item, self._answer(asked, item, path)):
                     break
 
-    def _interrupted(self, item: Item, error: BaseException) -> None:
-        """The destination, or the box itself, was at fault; the object is sent again."""
-        told = error if isinstance(error, EdgeError) else SendError("object_failed", peer=self._destination.name)
-        outbox.put_back(self._database, item, outbox.trouble(told))
+    def _is_made(self, item: Item) -> bool:
+        try:
+            return self._maker.ensure(self._database, item, self._destination)
+        except SetupError as error:  # told at the object, which waits; those that need no key go on
+            log.event("not_made", study_id=item.study_id, code=error.code)
+            outbox.put_back(self._database, item, outbox.trouble(error))
+            self._own_waits.setdefault(item.row_id, clock.Wait(_FIRST_WAIT_S, _LONGEST_OWN_WAIT_S)).longer()
+            return False
+
+    def _answer(self, asked: Asked, item: Item, path: Path) -> Answer:
+        failed = SendError("object_failed", peer=self._destination.name, status="–")
+        try:
+            return asked.send(path)
+        except Exception as error:
+            if not isinstance(error, EdgeError):  # one that nobody expected must not hold up the others
+                log.event("not_sent", study_id=item.study_id, error_type=type(error).__name__, where=log.where(error))
+                return Answer(fate=Fate.BROKEN, error=failed)
+            outbox.put_back(self._database, item, outbox.trouble(error))
+            raise
+        except BaseException:
+            outbox.put_back(self._database, item, outbox.trouble(failed))
+            raise
 
     def _settled(self, item: Item, answer: Answer) -> bool:
         """Note what came of an object; whether the next one can follow at once."""

@@ -74,7 +74,7 @@ class CStore:
         Raises
         ------
         SendError
-            ``no_commitment`` where the peer lives and offers none; ``commitment_refused``.
+            ``no_commitment`` where the peer lives and offers none; ``commitment_refused``; ``broke_off``.
         EdgeError
             It cannot be reached.
         """
@@ -85,9 +85,12 @@ class CStore:
             uid = str(generate_uid(prefix=None))
             note(uid)
             request = commitment.request(uid, items)
-            status, _ = association.send_n_action(
-                request, commitment.ACTION, commitment.PUSH_MODEL, commitment.INSTANCE
-            )
+            try:
+                status, _ = association.send_n_action(
+                    request, commitment.ACTION, commitment.PUSH_MODEL, commitment.INSTANCE
+                )
+            except RuntimeError as error:  # it ended a moment ago
+                raise SendError("broke_off", peer=self._destination.name) from error
             if status.get("Status") != 0:
                 told = f"0x{status.Status:04X}" if "Status" in status else "–"
                 raise SendError("commitment_refused", peer=self._destination.name, status=told)

@@ -1,11 +1,12 @@
 """Makes each object once, as a file beside its result; it is sent from there ever after.
 
 One identifier never has two contents, also where another version of the software would make the object
-differently. Rejected: making it at each try.
+differently; only a file that was damaged on the disk is made again. Rejected: making it at each try.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -18,12 +19,13 @@ from sqlite_utils import Database
 from edge import log
 from edge.config import DestinationSettings, Settings
 from edge.dicom.source import source_header
-from edge.errors import EdgeError, ObjectError, SendError, StorageError
+from edge.errors import EdgeError, ObjectError, SendError, SetupError, StorageError
 from edge.objects import receipt
 from edge.objects.case import Case, kinds, load_view, make
 from edge.store import outbox, signing, studies
 from edge.store.files import make_folders, write_durably
 from edge.store.outbox import Item
+from edge.types import Kind
 
 
 class Maker:
@@ -38,12 +40,14 @@ class Maker:
 
         Raises
         ------
+        SetupError
+            The key of the receipts cannot be used; the object is not at fault.
         StorageError
             The disk or the database cannot be written; the object is not at fault.
         """
         with self._lock:
             path = outbox.path_of(self._settings, item)
-            if item.sop_instance_uid and path.exists():
+            if item.sha256 and item.sha256 == _digest(path):
                 return True
             if item.makings >= outbox.MAX_MAKINGS:
                 outbox.bury(database, item, destination, outbox.trouble(SendError("not_made")))
@@ -53,17 +57,20 @@ class Maker:
 
     def _made(self, database: Database, item: Item, destination: DestinationSettings, path: Path) -> bool:
         try:
-            if not path.exists() and not self._write(database, item, path):
+            is_damaged = bool(item.sha256)
+            if (is_damaged or not path.exists()) and not self._write(database, item, path):
                 outbox.drop(database, item)
                 return False
             return self._noted(database, item, path)
-        except StorageError:
+        except (StorageError, SetupError):
+            outbox.not_begun(database, item)
             raise
         except ObjectError as error:
             failed: EdgeError = error
         except Exception as error:  # whatever a header does to the making, the next object gets its turn
             log.event("not_made", study_id=item.study_id, error_type=type(error).__name__, where=log.where(error))
             failed = SendError("not_made")
+        path.unlink(missing_ok=True)  # one that cannot be read is not taken for made by a retry
         outbox.bury(database, item, destination, outbox.trouble(failed))
         return False
 
@@ -82,10 +89,19 @@ class Maker:
 
     def _noted(self, database: Database, item: Item, path: Path) -> bool:
         meta = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SOPInstanceUID"])
-        if outbox.made(database, item, str(meta.SOPClassUID), str(meta.SOPInstanceUID)):
+        if outbox.made(database, item, str(meta.SOPClassUID), str(meta.SOPInstanceUID), _digest(path)):
             return True
         shutil.rmtree(path.parent.parent, ignore_errors=True)  # its study was deleted meanwhile
         return False
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal; empty where it is gone or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _case(database: Database, settings: Settings, item: Item) -> Case:
@@ -100,6 +116,9 @@ def _case(database: Database, settings: Settings, item: Item) -> Case:
     source = source_header(settings.incoming / Path((report.get("source") or [""])[0]).name)
     if not source.get("AccessionNumber") and row["accession_number"]:  # of the worklist
         source.AccessionNumber = row["accession_number"]
+    signed = receipt.UNSIGNED
+    if item.kind is Kind.PDF:  # no other kind shows it
+        signed = receipt.issue(signing.private_key(settings), box_id, item.study_key, item.version, report)
     return Case(
         report=report,
         study_key=item.study_key,
@@ -109,5 +128,5 @@ def _case(database: Database, settings: Settings, item: Item) -> Case:
         box_id=box_id,
         language=settings.web.language,
         paper=settings.web.paper,
-        receipt=receipt.issue(signing.private_key(settings), box_id, item.study_key, item.version, report),
+        receipt=signed,
     )

@@ -53,6 +53,10 @@ class _Round(threading.Thread):
             log.event("export_interrupted", code=error.code)
             self._stopped.wait(_STORE_FAILED_S)
             return False
+        except Exception as error:  # whatever it is, the other destinations and the next try go on
+            log.event("export_interrupted", error_type=type(error).__name__, where=log.where(error))
+            self._stopped.wait(_STORE_FAILED_S)
+            return False
 
     def stop(self) -> None:
         """End after what is being done now."""

@@ -13,7 +13,9 @@ import http.client
 import json
 import re
 import secrets
+import socket
 import ssl
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,13 +24,14 @@ from urllib.parse import urlsplit
 
 from pydicom import dcmread
 
-from edge import __version__
+from edge import __version__, log
 from edge.config import DestinationSettings, Settings
 from edge.dicom.tls import client_context
 from edge.errors import SendError
 from edge.export.answers import Answer, Asked, Fate, of_status
 
 _TIMEOUT_S = 30.0
+_WHOLE_S = 900.0
 _MAX_ANSWER_BYTES = 1 << 20
 _LONGEST_WAIT_S = 3600.0
 _FAILED, _STORED, _REASON, _WARNING, _INSTANCE = "00081198", "00081199", "00081197", "00081196", "00081155"
@@ -121,11 +124,14 @@ class _Connection:
             "User-Agent": f"chest-edge/{__version__}",
         }
         try:
-            # A server that refuses may answer and close before it has read everything.
-            with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
-                self._connection.request("POST", self._path, body, headers)
-            response = self._connection.getresponse()
-            told = response.read(_MAX_ANSWER_BYTES + 1)
+            if self._connection.sock is None:  # the server closed it after the last answer
+                self._connection.connect()
+            with _deadline(self._connection.sock):
+                # A server that refuses may answer and close before it has read everything.
+                with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+                    self._connection.request("POST", self._path, body, headers)
+                response = self._connection.getresponse()
+                told = response.read(_MAX_ANSWER_BYTES + 1)
         except (OSError, http.client.HTTPException):
             return Answer(fate=Fate.BROKEN, error=SendError("broke_off", peer=self._destination.name))
         if len(told) > _MAX_ANSWER_BYTES:
@@ -150,6 +156,24 @@ class _Connection:
             (Fate.REFUSED, "object_refused") if status in (*_OBJECT_AT_FAULT, 409) else (Fate.FAILED, "object_failed")
         )
         return Answer(fate=fate, error=SendError(code, **values), words=_words(response, told))
+
+
+@contextmanager
+def _deadline(connection: socket.socket) -> Generator[None, None, None]:
+    """End what takes too long as a whole: with each byte that comes the timeout of the socket begins anew."""
+
+    def cut() -> None:
+        log.event("peer_cut", code="too_long")
+        with suppress(OSError):
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)  # that of TLS would take its state from who reads
+
+    timer = threading.Timer(_WHOLE_S, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _listed(destination: DestinationSettings, told: bytes, uid: str) -> Answer | None:

@@ -257,3 +257,9 @@ def _outbox(database: Database) -> None:
     database.execute("CREATE INDEX outbox_by_destination ON outbox (destination, state)")
     database.execute("CREATE INDEX outbox_by_study ON outbox (study_id)")
     database.execute("CREATE INDEX outbox_by_transaction ON outbox (transaction_uid)")
+
+
+@MIGRATIONS(name="0016_object_digest")
+def _object_digest(database: Database) -> None:
+    # Of the file of an object, once it is made: a disk may damage it while the object waits.
+    database.execute("ALTER TABLE outbox ADD COLUMN sha256 TEXT NOT NULL DEFAULT ''")

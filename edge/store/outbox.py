@@ -62,6 +62,7 @@ class Item:
     ----------
     strikes : failures of its own, while the destination took others.
     is_doubtful : the box went down while it was sent: it may have arrived.
+    sha256 : of its file, hexadecimal; empty until it is made.
     """
 
     row_id: int
@@ -75,6 +76,7 @@ class Item:
     sop_class_uid: str
     sop_instance_uid: str
     is_doubtful: bool
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,13 +147,18 @@ def make(database: Database, item: Item) -> None:
     _update(database, item, "makings = makings + 1")
 
 
-def made(database: Database, item: Item, sop_class_uid: str, sop_instance_uid: str) -> bool:
+def not_begun(database: Database, item: Item) -> None:
+    """Take back ``make``: the box was at fault, and not the object."""
+    _update(database, item, "makings = max(0, makings - 1)")
+
+
+def made(database: Database, item: Item, sop_class_uid: str, sop_instance_uid: str, sha256: str) -> bool:
     """Note that the file of an object is there, for all destinations; False where the study is gone meanwhile."""
     with writing(database):
         changed = database.execute(
-            """UPDATE outbox SET makings = 0, sop_class_uid = ?, sop_instance_uid = ?
+            """UPDATE outbox SET makings = 0, sop_class_uid = ?, sop_instance_uid = ?, sha256 = ?
                WHERE study_id = ? AND version = ? AND kind = ?""",
-            (sop_class_uid, sop_instance_uid, item.study_id, item.version, item.kind.value),
+            (sop_class_uid, sop_instance_uid, sha256, item.study_id, item.version, item.kind.value),
         )
         return bool(changed.rowcount)
 
@@ -166,9 +173,15 @@ def drop(database: Database, item: Item) -> None:
         _settle(database, item.study_id)
 
 
-def begin(database: Database, item: Item) -> None:
-    """Note that its bytes are about to leave."""
-    _update(database, item, "state = 'sending', tries = tries + 1")
+def begin(database: Database, item: Item) -> bool:
+    """Note that its bytes are about to leave; False where it is not to leave any more."""
+    with writing(database):
+        changed = database.execute(
+            "UPDATE outbox SET state = 'sending', tries = tries + 1, changed_at = ? WHERE id = ? AND state = 'queued'",
+            (clock.utc().isoformat(), item.row_id),
+        )
+        _settle(database, item.study_id)
+        return bool(changed.rowcount)
 
 
 def take(database: Database, item: Item, destination: DestinationSettings, warning: str | None = None) -> None:
@@ -252,15 +265,15 @@ def recover(database: Database, destination: DestinationSettings) -> None:
     """Settle what was being sent when the box went down.
 
     It may have arrived. Where the destination knows commitment, it is asked whether it has the object; else the
-    same bytes are sent again under the same identifier.
+    same bytes are sent again under the same identifier, and what was to be asked for stands as it is.
     """
-    found = ("queued", "") if not destination.asks_commitment else ("sending", "wanted")
     with writing(database):
-        database.execute(
-            f"""UPDATE outbox SET state = CASE WHEN {_OLD} AND ?1 = 'queued' THEN 'superseded' ELSE ?1 END,
-                commitment = ?2 WHERE state = 'sending' AND commitment != 'asked' AND destination = ?3""",  # noqa: S608
-            (*found, destination.name),
-        )
+        again = f"CASE WHEN {_OLD} THEN 'superseded' ELSE 'queued' END"
+        for item in _items(database, "destination = ? AND (state = 'sending' OR commitment != '')", [destination.name]):
+            if not destination.asks_commitment:
+                _set(database, item, f"state = {again if item.is_doubtful else 'state'}, commitment = ''")
+            elif item.is_doubtful:
+                _set(database, item, "commitment = CASE commitment WHEN 'asked' THEN 'asked' ELSE 'wanted' END")
 
 
 def retry(database: Database, row_id: int | None = None) -> int:
@@ -309,7 +322,8 @@ def _harmless(words: str, known: Iterable[str]) -> str:
 def _deny(database: Database, item: Item, reason: int) -> None:
     error = SendError("commitment_denied", peer=item.destination, status=f"0x{reason:04X}")
     if item.is_doubtful:  # it had not arrived, and is sent for the first time
-        _set(database, item, "state = 'queued', commitment = '', trouble = NULL")
+        state = f"state = CASE WHEN {_OLD} THEN 'superseded' ELSE 'queued' END"
+        _set(database, item, f"{state}, commitment = '', trouble = NULL")
         return
     _set(
         database,
@@ -376,6 +390,7 @@ def _item(row: Any) -> Item:
         sop_class_uid=row["sop_class_uid"],
         sop_instance_uid=row["sop_instance_uid"],
         is_doubtful=row["state"] == OutState.SENDING.value,
+        sha256=row["sha256"],
     )
 
 

@@ -24,6 +24,7 @@ from edge.store.budget import WARN_FROM, used_share
 from edge.store.database import opened, writing
 from edge.store.files import sync_folder
 from edge.store.journal import Action, note
+from edge.store.outbox import WAITING
 from edge.types import State
 
 _DAY_S = 24 * 3600
@@ -116,7 +117,7 @@ def _oldest(database: Database, settings: Settings) -> Any:
                 AND (delivered_at IS NOT NULL OR viewed_running_s <= ?)
                 AND NOT EXISTS (SELECT 1 FROM instances WHERE study_id = studies.id AND state = 'received')
                 AND NOT EXISTS (SELECT 1 FROM outbox WHERE study_id = studies.id
-                    AND outbox.state IN ('queued', 'sending') AND destination IN ({", ".join("?" * len(names))}))
+                    AND {WAITING} AND destination IN ({", ".join("?" * len(names))}))
             ORDER BY delivered_at IS NULL, id LIMIT 1""",  # noqa: S608
         (seen_by, *names),
     ).fetchone()

@@ -259,3 +259,56 @@ def test_a_restart_waits_for_the_answer_to_what_was_asked(tmp_path: Path) -> Non
         settle(box)
         settle(box)
     assert len(peer.asked) == 1 and clock.monotonic() > 0
+
+
+def test_a_peer_that_aborts_before_it_is_asked_is_asked_later(
+    tmp_path: Path, later: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pynetdicom.association import Association
+
+    whole, aborts = Association.send_n_action, [True]
+
+    def ask_after_abort(self: Association, *given: Any) -> Any:
+        if aborts:
+            aborts.clear()
+            self.abort()
+        return whole(self, *given)
+
+    monkeypatch.setattr(Association, "send_n_action", ask_after_abort)
+    with Archive(report=on_the_same()).running() as port:
+        box = committing(tmp_path, port)
+        put_result(box)
+        settle(box)
+        told_of = sent.standings(box.database, box)[0].trouble
+        assert told_of is not None and told_of["code"] == "broke_off"
+        settle_after(box, later)
+
+
+def test_what_had_not_arrived_is_not_sent_when_a_newer_result_came(tmp_path: Path) -> None:
+    box = committing(tmp_path, free_port())
+    put_result(box)
+    with connect(box.database) as database:
+        item = outbox.due(database, "PACS", 1)[0]
+        outbox.made(database, item, "1.2", "1.2.3", "")
+        assert outbox.begin(database, item) and not outbox.begin(database, item)
+        outbox.recover(database, box.destination[0])
+        outbox.ask(database, outbox.to_ask(database, "PACS", 1), "1.9")
+        database.execute("UPDATE studies SET version = 2")
+        database.conn.commit()
+        assert outbox.report(database, outbox.Report(transaction_uid="1.9", kept=(), denied={"1.2.3": 0x0112}))
+    assert states(box) == ["superseded"]
+
+
+@pytest.mark.parametrize("asked", ["wanted", "asked"])
+def test_nobody_is_asked_any_more_once_the_settings_say_so(tmp_path: Path, asked: str) -> None:
+    peer = Archive()
+    with peer.running() as port:
+        box = committing(tmp_path, port)
+        put_result(box)
+        settle(box)
+        with connect(box.database) as database:
+            database.execute("UPDATE outbox SET commitment = ?", (asked,))
+            database.conn.commit()
+        peer.asked.clear()
+        settle(replace(box, destination=(replace(box.destination[0], commitment=False),)))
+    assert states(box) == ["stored"] and states(box, "commitment") == [""] and delivered(box) and not peer.asked

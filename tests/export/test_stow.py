@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -212,3 +213,30 @@ def test_a_credential_that_is_none_is_told(tmp_path: Path, content: str | None) 
     assert not server.requests and states(box) == ["queued"]
     standing = sent.standings(box.database, box)[0]
     assert standing.trouble is not None and standing.trouble["code"] == "bad_credential"
+
+
+def test_one_that_drips_its_answer_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge.export import stow as sending
+
+    monkeypatch.setattr(sending, "_WHOLE_S", 0.5)
+    answer = b"HTTP/1.1 200 OK\r\nX: " + b"." * 60 + b"\r\nContent-Length: 0\r\n\r\n"
+
+    def drip(listening: socket.socket) -> None:
+        peer, _ = listening.accept()
+        with peer:
+            try:
+                for letter in answer:
+                    peer.sendall(bytes([letter]))
+                    threading.Event().wait(0.05)
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=drip, args=(listening,))
+        thread.start()
+        box = stow(tmp_path, f"http://127.0.0.1:{listening.getsockname()[1]}")
+        put_result(box)
+        with courier(box) as sender:
+            sender.step()
+        thread.join()
+    assert states(box) == ["queued"] and words(box)["code"] == "broke_off"

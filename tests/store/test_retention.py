@@ -10,9 +10,9 @@ import pytest
 from sqlite_utils import Database
 
 from edge import clock
-from edge.config import PacsSettings, Settings, StorageSettings
+from edge.config import DestinationSettings, PacsSettings, Settings, StorageSettings
 from edge.errors import UnreadableError
-from edge.store import facts, instances, queue, retention, studies
+from edge.store import facts, instances, outbox, queue, retention, studies
 from edge.store.database import writing
 from edge.store.retention import deletions, make_room, note_view
 from edge.store.spool import Spool
@@ -210,3 +210,18 @@ def test_files_that_cannot_be_removed_now_are_removed_later(
     assert len(list(box.incoming.iterdir())) == 9
     retention.finish_deletions(database, box)
     assert len(list(box.incoming.iterdir())) == 8
+
+
+@pytest.mark.parametrize(("commitment", "goes"), [("wanted", False), ("asked", False), ("", True)])
+def test_what_an_archive_has_not_promised_to_keep_stays(
+    box: Settings, database: Database, keys: list[str], commitment: str, goes: bool
+) -> None:
+    archive = DestinationSettings(name="PACS", ae_title="PACS", host="127.0.0.1", port=104, objects=("sc",))
+    box = replace(box, destination=(archive,))
+    with writing(database):
+        for row in database.execute("SELECT id FROM studies").fetchall():
+            outbox.plan(database, row["id"], 1, 0, box.destination)
+        database.execute("UPDATE outbox SET state = 'stored', commitment = ?", (commitment,))
+    see(database, *keys)
+    run_for(database, 31)
+    assert (make_room(database, box) > 0) == goes
