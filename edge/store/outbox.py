@@ -107,8 +107,7 @@ def plan(
     """Queue the objects of a new result, inside the caller's transaction, and drop older ones that were not sent.
 
     Studies that were only fetched for comparison send nothing: their archive has had them read. Nor do those that
-    were there when the database was made anew, until one more image comes: who has had their results is not known
-    any more, and another set would contradict the first.
+    were there when the database was made anew, until one more image comes: archives may have had their results.
     """
     now = clock.utc().isoformat()
     database.execute(
