@@ -263,3 +263,16 @@ def _outbox(database: Database) -> None:
 def _object_digest(database: Database) -> None:
     # Of the file of an object, once it is made: a disk may damage it while the object waits.
     database.execute("ALTER TABLE outbox ADD COLUMN sha256 TEXT NOT NULL DEFAULT ''")
+
+
+@MIGRATIONS(name="0017_transactions")
+def _transactions(database: Database) -> None:
+    # Under which transactions a commitment was asked for since an object was sent: a late answer counts too.
+    database.execute("""
+        CREATE TABLE transactions (
+            uid TEXT NOT NULL,
+            row_id INTEGER NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,
+            PRIMARY KEY (uid, row_id)
+        )""")
+    database.execute("CREATE INDEX transactions_by_row ON transactions (row_id)")
+    database.execute("INSERT INTO transactions SELECT transaction_uid, id FROM outbox WHERE commitment = 'asked'")

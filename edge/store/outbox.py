@@ -194,6 +194,7 @@ def take(database: Database, item: Item, destination: DestinationSettings, warni
         commitment = "wanted" if destination.asks_commitment else ""
         assignments = "state = 'stored', commitment = :commitment, transaction_uid = '', trouble = :trouble"
         _set(database, item, assignments, commitment=commitment, trouble=warning)
+        database.execute("DELETE FROM transactions WHERE row_id = ?", (item.row_id,))  # they tell of an earlier sending
         note(database, Action.RESULT_SENT, study_key=item.study_key, count=1, **_receiver(destination))
 
 
@@ -224,6 +225,7 @@ def ask(database: Database, items: Iterable[Item], transaction_uid: str) -> None
     with writing(database):
         for item in items:
             _set(database, item, "commitment = 'asked', transaction_uid = :uid", uid=transaction_uid)
+            database.execute("INSERT INTO transactions (uid, row_id) VALUES (?, ?)", (transaction_uid, item.row_id))
 
 
 def transactions(database: Database, destination: str) -> set[str]:
@@ -247,16 +249,17 @@ def no_commitment(database: Database, destination: str, told: str) -> None:
 def report(database: Database, told: Report) -> bool:
     """Take what a destination says; False where the box has asked nothing under this transaction.
 
-    What is denied is sent once more, and is dead when it is denied again.
+    What is denied is sent once more, and is dead when it is denied again. A report may come late or twice.
     """
     with writing(database):
-        items = _items(database, "commitment = 'asked' AND transaction_uid = ?", (told.transaction_uid,))
+        asked = "id IN (SELECT row_id FROM transactions WHERE uid = ?1)"
+        items = _items(database, f"commitment != '' AND {asked}", (told.transaction_uid,))
         for item in items:
             if item.sop_instance_uid in told.kept:
                 _set(database, item, "state = 'committed', commitment = '', trouble = NULL")
             elif item.sop_instance_uid in told.denied:
                 _deny(database, item, told.denied[item.sop_instance_uid])
-        seen = "SELECT 1 FROM outbox WHERE transaction_uid = ?"  # a report may come twice, where our answer was lost
+        seen = f"SELECT 1 FROM outbox WHERE transaction_uid = ?1 OR {asked}"  # noqa: S608
         return bool(items) or database.execute(seen, (told.transaction_uid,)).fetchone() is not None
 
 

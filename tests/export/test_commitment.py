@@ -312,3 +312,33 @@ def test_nobody_is_asked_any_more_once_the_settings_say_so(tmp_path: Path, asked
         peer.asked.clear()
         settle(replace(box, destination=(replace(box.destination[0], commitment=False),)))
     assert states(box) == ["stored"] and states(box, "commitment") == [""] and delivered(box) and not peer.asked
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_report_that_comes_after_the_next_request_still_counts(tmp_path: Path, later: Clock, kept: bool) -> None:
+    transactions: list[tuple[str, Pairs]] = []
+    peer = Archive(report=lambda association, transaction, pairs: transactions.append((transaction, pairs)))
+    with peer.running() as port:
+        box = committing(tmp_path, port)
+        put_result(box)
+        with courier(box) as sender:
+            ask(sender, later)
+            ask(sender, later)
+            drain(sender)
+        assert len(transactions) >= 2 and states(box, "commitment") != [""]
+        (first, pairs), (second, _) = transactions[:2]
+        uid = pairs[0][1]
+        with connect(box.database) as database:
+            for transaction in (first, second, first):
+                denied = {} if kept else {uid: 0x0112}
+                report = outbox.Report(transaction_uid=transaction, kept={uid} if kept else (), denied=denied)
+                assert outbox.report(database, report), "each is one of ours"
+            if kept:
+                assert states(box) == ["committed"]
+                return
+            assert (states(box), states(box, "denials")) == (["queued"], [1]), "one sending is denied once"
+        peer.report = None
+        settle(box)
+        with connect(box.database) as database:
+            assert not outbox.report(database, report), "it told of the sending before"
+    assert states(box) == ["stored"]
