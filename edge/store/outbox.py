@@ -4,8 +4,7 @@ States: ``queued``, ``sending`` (its bytes may have arrived), ``stored`` (the de
 (it promised to keep it, PS3.4 annex J), ``dead`` (a person has to act), ``superseded`` (a newer result came
 first). The file of an object is made once and never changes, so that sending it again after a power cut gives
 the destination the same identifier with the same bytes, which changes nothing there. When to try again is no
-column: the wall clock may jump, so that waits live in the process ``export``. Rejected: a file system
-queue, which no transaction holds together with the result.
+column: the wall clock may jump, so that waits live in the process ``export``. Rejected: files, which no transaction holds.
 """
 
 from __future__ import annotations
@@ -37,9 +36,8 @@ _WORDS = 200
 _SEVERE, _ABNORMAL, _REFER, _NORMAL = range(4)
 WAITING = "(outbox.state IN ('queued', 'sending') OR outbox.state = 'stored' AND commitment != '')"
 """SQL: whether a row has not come to its end."""
-_FOUND = f"""(EXISTS (SELECT 1 FROM facts WHERE name = '{FOUND_FILES}') AND NOT EXISTS
-    (SELECT 1 FROM instances WHERE study_id = ?1 AND path NOT IN
-        (SELECT found.value FROM facts, json_each(facts.value) AS found WHERE name = '{FOUND_FILES}')))"""  # noqa: S608
+_FOUND = f"""(EXISTS (SELECT 1 FROM facts WHERE name = '{FOUND_FILES}') AND NOT EXISTS (SELECT 1 FROM instances WHERE
+  study_id = ?1 AND path NOT IN (SELECT f.value FROM facts, json_each(facts.value) f WHERE name = '{FOUND_FILES}')))"""  # noqa: S608
 _OLD = "version < (SELECT version FROM studies WHERE studies.id = study_id)"
 
 
@@ -106,8 +104,7 @@ def plan(
 ) -> None:
     """Queue the objects of a new result, inside the caller's transaction, and drop older ones that were not sent.
 
-    Studies that were only fetched for comparison send nothing: their archive has had them read. Nor do those that
-    were there when the database was made anew, until one more image comes: archives may have had their results.
+    Not of studies fetched for comparison, nor of those found when the database was made anew: archives had them.
     """
     now = clock.utc().isoformat()
     database.execute(
