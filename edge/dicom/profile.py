@@ -165,6 +165,7 @@ ALLOWED: Mapping[str, Check] = MappingProxyType(
         "PresentationIntentType": _term("FOR PRESENTATION", "FOR PROCESSING"),
         "ReferringPhysicianName": _term(""),
         "AnatomicRegionSequence": _coded(_REGIONS),
+        "ViewCodeSequence": _coded(_VIEWS),
         "PatientBirthDate": _term(""),
         "PatientSex": _term(""),
         "BodyPartExamined": _term(*_BODY_PARTS),

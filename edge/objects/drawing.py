@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edge.objects.case import Case
 
 FONT = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
-_LEAST_SIDE_PX, _MOST_SIDE_PX = 1100, 1600
+_LEAST_SIDE_PX = 1100
 _SMOOTHING = 2  # lines are drawn so many times larger
 _MOST_FINDINGS = 8  # in words; all of them are drawn
 _COLOURS = {  # those of the page
