@@ -108,11 +108,11 @@ def test_a_failure_is_told_by_its_status_alone(box: Settings) -> None:
     assert "Phantom" not in str(caught.value)
 
 
-def test_ten_thousand_matches_are_cut_off(box: Settings) -> None:
+def test_a_hundred_thousand_matches_are_cut_off(box: Settings) -> None:
     sent = []
 
     def flood(event: evt.Event) -> Iterator[Any]:
-        for number in range(10_000):
+        for number in range(100_000):  # more than the buffers of a connection hold
             sent.append(number)
             yield 0xFF00, match(StudyInstanceUID=f"1.2.{number}")
 
@@ -120,7 +120,7 @@ def test_ten_thousand_matches_are_cut_off(box: Settings) -> None:
         settings = as_scripted(box, port)
         with pytest.raises(PeerError, match="too_much"):
             query.find_studies(Peer(settings, settings.pacs), PatientID="PHANTOM-1")
-    assert len(sent) < 10_000
+    assert len(sent) < 100_000
 
 
 def test_one_that_breaks_off_in_the_middle_leaves_what_came(box: Settings) -> None:
