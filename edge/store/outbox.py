@@ -4,7 +4,7 @@ States: ``queued``, ``sending`` (its bytes may have arrived), ``stored`` (the de
 (it promised to keep it, PS3.4 annex J), ``dead`` (a person has to act), ``superseded`` (a newer result came
 first). The file of an object is made once and never changes, so that sending it again after a power cut gives
 the destination the same identifier with the same bytes, which changes nothing there. When to try again is no
-column: the wall clock may jump, so that waits live in the process ``export``. Rejected: files, which no transaction holds.
+column: the wall clock may jump, so waits live in the process ``export``. Rejected: files, which no transaction holds.
 """
 
 from __future__ import annotations
