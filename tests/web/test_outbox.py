@@ -94,7 +94,7 @@ def test_the_page_of_a_study_says_what_became_of_its_result(box: Settings, clien
         assert "the confirmation is awaited since" in told()
         waiting = outbox.to_ask(database, "PACS", 10)
         for number, item in enumerate(waiting):
-            outbox.made(database, item, "1.2", f"1.2.{number}")
+            outbox.made(database, item, "1.2", f"1.2.{number}", "")
         outbox.ask(database, waiting, "2.25.1")
         outbox.report(database, Report(transaction_uid="2.25.1", kept={"1.2.0"}, denied={}))
         assert "the confirmation is awaited since" in told()
