@@ -98,8 +98,7 @@ class Maker:
 def _digest(path: Path) -> str:
     """SHA-256 of a file, hexadecimal; empty where it is gone or cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return ""
 
