@@ -25,6 +25,7 @@ from pynetdicom.status import code_to_category
 from edge import log
 from edge.config import DestinationSettings, PacsSettings, Settings, WorklistSettings
 from edge.dicom.guard import TOO_LONG, GuardedSocket
+from edge.dicom.send import VERIFICATION
 from edge.dicom.tls import client_context
 from edge.errors import PeerError
 from edge.store import peers
@@ -33,7 +34,6 @@ from edge.store.journal import Action, note_alone, printable
 _CONNECT_S = 5.0
 _ANSWER_S = 30.0
 _ECHO_S = 5.0
-_VERIFICATION = UID("1.2.840.10008.1.1")
 _MAX_PDU_BYTES = 65536
 _OUT_OF_RESOURCES = 0xA700  # PS3.4 table B.2-1
 _ASSOCIATE_RJ = b"\x03"  # PS3.8 section 9.3.4
@@ -137,7 +137,7 @@ class Peer:
         SetupError, StorageError
             As ``associated``.
         """
-        offer, limits = Offer(contexts=[build_context(_VERIFICATION)]), Limits(size_bytes=1 << 20, seconds=_ECHO_S)
+        offer, limits = Offer(contexts=[build_context(VERIFICATION)]), Limits(size_bytes=1 << 20, seconds=_ECHO_S)
         try:
             with self._associated(offer, limits) as association:
                 self.is_pending(association.send_c_echo())

@@ -38,6 +38,7 @@ from edge.dicom import commitment
 from edge.dicom.deliveries import Deliveries
 from edge.dicom.guard import Rules
 from edge.dicom.lobby import Server
+from edge.dicom.send import VERIFICATION
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import EdgeError, SetupError, StorageError
 from edge.store.database import opened
@@ -45,7 +46,6 @@ from edge.store.files import write_durably
 from edge.store.reconcile import Difference, settle, tidy
 from edge.store.spool import Delivery, Spool
 
-_VERIFICATION = UID("1.2.840.10008.1.1")
 TRANSFER_SYNTAXES: tuple[UID, ...] = (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -116,7 +116,7 @@ def application_entity(settings: Settings) -> AE:
     entity.acse_timeout = _ACSE_TIMEOUT_S
     entity.dimse_timeout = _DIMSE_TIMEOUT_S
     entity.network_timeout = _NETWORK_TIMEOUT_S
-    entity.add_supported_context(_VERIFICATION)
+    entity.add_supported_context(VERIFICATION)
     for storage_class in STORAGE_CLASSES:
         entity.add_supported_context(storage_class, list(TRANSFER_SYNTAXES))
     if any(destination.asks_commitment for destination in settings.destination):

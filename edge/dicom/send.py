@@ -13,18 +13,18 @@ from pydicom import dcmread
 from pydicom.uid import UID
 from pynetdicom import AE
 
+VERIFICATION = UID("1.2.840.10008.1.1")
 TITLE = "CHESTEDGE-SCU"
 """AE title that the box calls itself with."""
 
 _TIMEOUT_S = 30
 _ECHO_TIMEOUT_S = 2.0
-_VERIFICATION = UID("1.2.840.10008.1.1")
 
 
 def echo(host: str, port: int, called_ae_title: str, context: ssl.SSLContext | None = None) -> bool:
     """Whether a C-ECHO to this address succeeds, over TLS where a context is given."""
     entity = _entity(_ECHO_TIMEOUT_S)
-    entity.add_requested_context(_VERIFICATION)
+    entity.add_requested_context(VERIFICATION)
     association = entity.associate(host, port, ae_title=called_ae_title, tls_args=_tls_args(context, host))
     if not association.is_established:
         return False

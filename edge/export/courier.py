@@ -103,7 +103,7 @@ class Courier:
         except SetupError as error:  # told at the object, which waits; those that need no key go on
             log.event("not_made", study_id=item.study_id, code=error.code)
             outbox.put_back(self._database, item, outbox.trouble(error))
-            self._own_waits.setdefault(item.row_id, clock.Wait(_FIRST_WAIT_S, _LONGEST_OWN_WAIT_S)).longer()
+            self._rest(item)
             return False
 
     def _answer(self, asked: Asked, item: Item, path: Path) -> Answer:
@@ -146,10 +146,13 @@ class Courier:
         is_its_own = before is not None and self._taken > before
         self._taken_at_failure[item.row_id] = self._taken
         outbox.put_back(self._database, item, told, strike=is_its_own)
-        self._own_waits.setdefault(item.row_id, clock.Wait(_FIRST_WAIT_S, _LONGEST_OWN_WAIT_S)).longer()
+        self._rest(item)
         if answer.fate is Fate.BROKEN and before is None and answer.error is not None:
             raise answer.error  # one that broke off before must not hold up the others each time
         return answer.fate is not Fate.BROKEN
+
+    def _rest(self, item: Item) -> None:
+        self._own_waits.setdefault(item.row_id, clock.Wait(_FIRST_WAIT_S, _LONGEST_OWN_WAIT_S)).longer()
 
     def _forget(self, item: Item) -> None:
         self._own_waits.pop(item.row_id, None)

@@ -23,11 +23,11 @@ from edge import clock
 from edge.config import DestinationSettings, Settings
 from edge.dicom import commitment
 from edge.dicom.peer import Limits, Offer, Peer
+from edge.dicom.send import VERIFICATION
 from edge.errors import EdgeError, PeerError, SendError
 from edge.export.answers import Answer, Asked, Fate, of_status
 from edge.store.outbox import Item
 
-_VERIFICATION = UID("1.2.840.10008.1.1")
 _LIMITS = Limits(size_bytes=16 << 20, seconds=3600.0)
 _HOLD_S = 2.0  # for a report on the association of its request
 _LOOK_S = 0.02
@@ -59,7 +59,7 @@ class CStore:
         """
         found = [read_file_meta_info(path) for path in paths]
         pairs = dict.fromkeys((meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID) for meta in found)
-        contexts = [build_context(_VERIFICATION), *(_context(*pair) for pair in pairs)]
+        contexts = [build_context(VERIFICATION), *(_context(*pair) for pair in pairs)]
         with self._associated(Offer(contexts=contexts, any_will_do=True)) as association:
             yield _Association(self._destination, association)
 
@@ -78,7 +78,7 @@ class CStore:
         EdgeError
             It cannot be reached.
         """
-        contexts = [build_context(_VERIFICATION), build_context(commitment.PUSH_MODEL)]
+        contexts = [build_context(VERIFICATION), build_context(commitment.PUSH_MODEL)]
         with self._associated(Offer(contexts=contexts, any_will_do=True, report=self._report)) as association:
             if not _accepts(association, commitment.PUSH_MODEL):
                 raise SendError("no_commitment", peer=self._destination.name)

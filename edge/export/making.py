@@ -7,7 +7,6 @@ differently; only a file that was damaged on the disk is made again. Rejected: m
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import threading
@@ -21,7 +20,7 @@ from edge.config import DestinationSettings, Settings
 from edge.dicom.source import source_header
 from edge.errors import EdgeError, ObjectError, SendError, SetupError, StorageError
 from edge.objects import receipt
-from edge.objects.case import Case, kinds, load_view, make
+from edge.objects.case import Case, kinds, load_view, make, whole_file
 from edge.store import outbox, signing, studies
 from edge.store.files import make_folders, write_durably
 from edge.store.outbox import Item
@@ -78,13 +77,12 @@ class Maker:
         case = _case(database, self._settings, item)
         if item.kind not in kinds(case):
             return False
-        content = io.BytesIO()
-        make(case, item.kind).save_as(content, enforce_file_format=True)
+        content = whole_file(make(case, item.kind))
         try:
             make_folders(path.parent)
         except OSError as error:
             raise StorageError("write_failed") from error
-        write_durably(path, [content.getvalue()])
+        write_durably(path, [content])
         return True
 
     def _noted(self, database: Database, item: Item, path: Path) -> bool:

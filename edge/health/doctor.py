@@ -230,16 +230,16 @@ def _port(what: str, setting: str, host: str, port: int, running: bool) -> Findi
     try:
         _bind_once(host, port)
     except OSError as error:
-        return Finding(False, f"{place} {_why_not(error, setting)}).")
+        return Finding(False, f"{place} {_why_not(error, setting)}.")
     return Finding(True, f"{place} is free")
 
 
 def _why_not(error: OSError, setting: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"is in use by another program. Stop it or choose another port (setting {setting}"
+        return f"is in use by another program. Stop it or choose another port (setting {setting})"
     if error.errno == errno.EACCES:
-        return f"needs more rights than this user has. Choose a port from 1024 up (setting {setting}"
-    return "is not an address of this machine. Choose another address (setting dicom.host"
+        return f"needs more rights than this user has. Choose a port from 1024 up (setting {setting})"
+    return "is not an address of this machine. Choose another address (setting dicom.host)"
 
 
 def _bind_once(host: str, port: int) -> None:

@@ -7,6 +7,7 @@ object of the same result.
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -82,6 +83,13 @@ def kinds(case: Case) -> tuple[Kind, ...]:
     has_outlines = bool(Content(case.report).lungs)
     left_out = {*(() if has_outlines else _OVER_THE_IMAGE), *(() if case.receipt else (Kind.PDF,))}
     return tuple(kind for kind in _MAKERS if kind not in left_out)
+
+
+def whole_file(made: Dataset) -> bytes:
+    """An object as a file (PS3.10)."""
+    content = io.BytesIO()
+    made.save_as(content, enforce_file_format=True)
+    return content.getvalue()
 
 
 def make(case: Case, kind: Kind) -> Dataset:

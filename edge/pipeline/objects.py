@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pydicom.dataset import Dataset
+
 from edge.config import Settings
 from edge.dicom.source import source_header
 from edge.errors import ObjectError, SetupError
-from edge.objects.case import Case, kinds, make
+from edge.objects.case import Case, kinds, make, whole_file
 from edge.objects.receipt import UNSIGNED
 from edge.pipeline.names import OwnNames
 from edge.types import StudyResult
@@ -64,10 +65,8 @@ class ObjectWriter:
             report["objects"][kind.value] = str(path)
 
 
-def _save(path: Path, made: Any) -> None:
-    content = io.BytesIO()
-    made.save_as(content, enforce_file_format=True)
+def _save(path: Path, made: Dataset) -> None:
     try:
-        path.write_bytes(content.getvalue())
+        path.write_bytes(whole_file(made))
     except OSError as error:
         raise SetupError("no_permission", path=path) from error

@@ -17,11 +17,11 @@ from edge.config import Settings
 from edge.errors import StorageError
 from edge.store import facts
 from edge.store.database import opened, writing
+from edge.store.files import taken_bytes
 
 WARN_FROM = 0.80
 REFUSE_FROM = 0.95
 _MEGABYTE = 1e6
-_BLOCK_BYTES = 512  # of st_blocks, whatever the file system's own (stat(2))
 
 
 def used_share(source: Path | Database, settings: Settings, extra_bytes: int = 0) -> float:
@@ -83,11 +83,4 @@ def require_room(database: Database, settings: Settings, size_bytes: int) -> Non
 
 def measure(settings: Settings) -> int:
     """The bytes that the files of the box take on the disk."""
-    return sum(_taken(Path(folder, name)) for folder, _, names in os.walk(settings.data_dir) for name in names)
-
-
-def _taken(path: Path) -> int:
-    try:
-        return path.lstat().st_blocks * _BLOCK_BYTES
-    except FileNotFoundError:
-        return 0  # gone since it was listed
+    return sum(taken_bytes(Path(folder, name)) for folder, _, names in os.walk(settings.data_dir) for name in names)

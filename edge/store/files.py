@@ -25,6 +25,7 @@ SCRATCH = "scratch-"
 """What the name of a file or folder begins with that is of use to its process alone."""
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors of the operating system that mean a full disk."""
+_BLOCK_BYTES = 512  # of st_blocks, whatever the file system's own (stat(2))
 _CODES = {
     **dict.fromkeys(NO_SPACE, "disk_full"),
     errno.EROFS: "read_only",
@@ -77,6 +78,14 @@ def try_folder(folder: Path) -> None:
             file.flush()
     except OSError as error:
         raise failure(error) from error
+
+
+def taken_bytes(path: Path) -> int:
+    """What a file takes on the disk, which is less than its length where parts were never written; 0 without one."""
+    try:
+        return path.lstat().st_blocks * _BLOCK_BYTES
+    except FileNotFoundError:
+        return 0
 
 
 def refuse_another_user(data_dir: Path) -> None:

@@ -39,6 +39,7 @@ WAITING = "(outbox.state IN ('queued', 'sending') OR outbox.state = 'stored' AND
 _FOUND = f"""(EXISTS (SELECT 1 FROM facts WHERE name = '{FOUND_FILES}') AND NOT EXISTS (SELECT 1 FROM instances WHERE
   study_id = ?1 AND path NOT IN (SELECT f.value FROM facts, json_each(facts.value) f WHERE name = '{FOUND_FILES}')))"""  # noqa: S608
 _OLD = "version < (SELECT version FROM studies WHERE studies.id = study_id)"
+_AGAIN = f"CASE WHEN {_OLD} THEN 'superseded' ELSE 'queued' END"
 
 
 class OutState(str, Enum):
@@ -267,10 +268,9 @@ def recover(database: Database, destination: DestinationSettings) -> None:
     same bytes are sent again under the same identifier, and what was to be asked for stands as it is.
     """
     with writing(database):
-        again = f"CASE WHEN {_OLD} THEN 'superseded' ELSE 'queued' END"
         for item in _items(database, "destination = ? AND (state = 'sending' OR commitment != '')", [destination.name]):
             if not destination.asks_commitment:
-                _set(database, item, f"state = {again if item.is_doubtful else 'state'}, commitment = ''")
+                _set(database, item, f"state = {_AGAIN if item.is_doubtful else 'state'}, commitment = ''")
             elif item.is_doubtful:
                 _set(database, item, "commitment = CASE commitment WHEN 'asked' THEN 'asked' ELSE 'wanted' END")
 
@@ -321,8 +321,7 @@ def _harmless(words: str, known: Iterable[str]) -> str:
 def _deny(database: Database, item: Item, reason: int) -> None:
     error = SendError("commitment_denied", peer=item.destination, status=f"0x{reason:04X}")
     if item.is_doubtful:  # it had not arrived, and is sent for the first time
-        state = f"state = CASE WHEN {_OLD} THEN 'superseded' ELSE 'queued' END"
-        _set(database, item, f"{state}, commitment = '', trouble = NULL")
+        _set(database, item, f"state = {_AGAIN}, commitment = '', trouble = NULL")
         return
     _set(
         database,
@@ -336,7 +335,7 @@ def _deny(database: Database, item: Item, reason: int) -> None:
 def _release(database: Database, condition: str, value: str, told: str, *, again: str) -> None:
     for item in _items(database, condition, (value,)):
         if item.is_doubtful:
-            _set(database, item, f"state = CASE WHEN {_OLD} THEN 'superseded' ELSE 'queued' END, commitment = ''")
+            _set(database, item, f"state = {_AGAIN}, commitment = ''")
         else:
             assignments = "commitment = :again, transaction_uid = '', trouble = :trouble"
             _set(database, item, assignments, again=again, trouble=told)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edge import log
 from edge.config import Settings
+from edge.store.files import taken_bytes
 
 _BYTES = 4 << 20
 _TAKE_FROM_BYTES = 4 * _BYTES
@@ -28,15 +29,11 @@ def give_up(settings: Settings) -> None:
 def take(settings: Settings) -> None:
     """Hold the room, where the disk has several times as much left."""
     try:
-        if _held_bytes(settings) < _BYTES and shutil.disk_usage(settings.data_dir).free >= _TAKE_FROM_BYTES:
+        # A power cut may have come between its making and its filling.
+        if taken_bytes(settings.reserve) < _BYTES and shutil.disk_usage(settings.data_dir).free >= _TAKE_FROM_BYTES:
             _allocate(settings.reserve)
     except OSError as error:  # nothing depends on it before the disk is full
         log.event("no_reserve", error_type=type(error).__name__, where=log.where(error))
-
-
-def _held_bytes(settings: Settings) -> int:
-    """What the file takes on the disk; less than its length where a power cut came between."""
-    return settings.reserve.stat().st_blocks * 512 if settings.reserve.exists() else 0
 
 
 def _allocate(path: Path) -> None:
