@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
+from sqlite_utils import Database
 
 from edge import clock
-from edge.store import outbox, sent
+from edge.config import Settings
+from edge.store import outbox, queue, sent
 from edge.store.database import connect
 from edge.types import Kind
 from tests.support.exports import SC, Archive, archive, box_with, courier, drain, put_result, states
 from tests.support.pacs import free_port
+from tests.support.studies import finish
 
 pytestmark = pytest.mark.usefixtures("small_objects")
 ALL = tuple(kind.value for kind in Kind)
@@ -235,24 +238,12 @@ def test_only_the_newest_result_is_sent(tmp_path: Path) -> None:
     assert (box.results / key / "2" / "sc.dcm").exists() and not (box.results / key / "1" / "sc.dcm").exists()
 
 
-def again(database, box) -> None:  # type: ignore[no-untyped-def]
-    from edge.store import queue
-    from edge.types import State
-    from tests.support.page import make_result
-
+def again(database: Database, box: Settings) -> None:
     database.execute("UPDATE results SET set_sha256 = ''")
     database.conn.commit()
     claimed = queue.claim(database)
     assert claimed is not None
-    outcome = queue.Outcome(
-        state=State.DONE,
-        decision="normal",
-        reasons=[],
-        result=make_result("normal", normal=0.9),
-        completed_at=clock.utc(),
-        has_preview=False,
-    )
-    queue.complete(database, claimed, outcome, box.destination)
+    finish(database, claimed, box.destination)
 
 
 def test_the_file_is_made_once_whatever_the_software_would_make_of_it_later(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,14 +12,13 @@ from typing import Any
 
 import pytest
 
-from edge import config
 from edge.config import Settings
 from edge.errors import SendError
 from edge.store import sent
 from edge.types import Kind
 from tests.export.test_courier import Clock
 from tests.support import small_exporter
-from tests.support.box import eventually
+from tests.support.box import eventually, running
 from tests.support.exports import Archive, archive, box_with, courier, drain, on_the_same, put_result, states
 from tests.support.pacs import free_port
 
@@ -61,16 +58,8 @@ def unreachable(paths: object) -> Any:
 
 @contextmanager
 def exporting(box: Settings) -> Generator[subprocess.Popen[bytes], None, None]:
-    described = box.run_dir / "settings.json"
-    described.write_text(config.to_json(box))
-    command = [sys.executable, "-I", str(small_exporter.__file__), "export", str(described), str(os.getpid())]
-    with (box.run_dir / "export.log").open("ab") as log:
-        process = subprocess.Popen(command, stderr=log)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+    with running("export", box, program=(str(small_exporter.__file__),)) as process:
+        yield process
 
 
 class Witness:

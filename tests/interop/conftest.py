@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,25 +14,17 @@ from edge.dicom.reader import Reader
 from edge.pipeline.reading import Known, read_study
 from edge.pipeline.worker import Worker
 from tests.pipeline.test_reading import OPAQUE, with_opacities
+from tests.support import unclosed
 from tests.support.box import eventually, running
 from tests.support.pacs import free_port
 from tests.support.studies import ready_box
+from tests.support.unclosed import swept
+
+__all__ = ["swept"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """pynetdicom leaves a socket that it could not connect to the garbage collector, which warns."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"))
-
-
-@pytest.fixture(autouse=True)
-def _swept() -> Iterator[None]:
-    """No such socket is left for the tests of others."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    unclosed.tolerate(items, Path(__file__).parent)
 
 
 @pytest.fixture

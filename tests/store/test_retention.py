@@ -18,8 +18,7 @@ from edge.store.retention import deletions, make_room, note_view
 from edge.store.spool import Spool
 from edge.types import State
 from tests.support.objects import put
-from tests.support.page import make_result
-from tests.support.studies import ATTRIBUTES, ready_box
+from tests.support.studies import ATTRIBUTES, finish, ready_box
 
 DAY_S = 24 * 3600
 OBJECT_BYTES = 100_000
@@ -44,18 +43,6 @@ def read(box: Settings, database: Database, spool: Spool, number: int) -> str:
     finish(database, claimed)
     (box.results / claimed.study_key / "1").mkdir(parents=True)
     return claimed.study_key
-
-
-def finish(database: Database, claimed: queue.Claim) -> None:
-    outcome = queue.Outcome(
-        state=State.DONE,
-        decision="normal",
-        reasons=[],
-        result=make_result("normal", normal=0.9),
-        completed_at=clock.utc(),
-        has_preview=False,
-    )
-    queue.complete(database, claimed, outcome)
 
 
 def see(database: Database, *keys: str) -> None:

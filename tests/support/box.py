@@ -48,17 +48,18 @@ def echoscu(port: int, *options: str, called: str = "CHESTEDGE") -> int:
 
 @contextmanager
 def running(
-    name: str, settings: Settings, *, prefix: Sequence[str] = ()
+    name: str, settings: Settings, *, prefix: Sequence[str] = (), program: Sequence[str] = ("-m", "edge.process")
 ) -> Generator[subprocess.Popen[bytes], None, None]:
     """One of the box's processes on prepared folders; what it logs is in ``run_dir/NAME.log``.
 
     Parameters
     ----------
     prefix : a command that starts it, such as ``prlimit --fsize=...``.
+    program : what Python runs.
     """
     described = settings.run_dir / "settings.json"
     described.write_text(config.to_json(settings))
-    command = [*prefix, sys.executable, "-I", "-m", "edge.process", name, str(described), str(os.getpid())]
+    command = [*prefix, sys.executable, "-I", *program, name, str(described), str(os.getpid())]
     with (settings.run_dir / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(command, stderr=log)
         try:

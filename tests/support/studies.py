@@ -14,10 +14,11 @@ import numpy as np
 from sqlite_utils import Database
 
 from edge import clock
-from edge.config import Settings
+from edge.config import DestinationSettings, Settings
 from edge.store import instances, queue, studies
 from edge.store.database import connect, migrate
 from edge.types import Instance, Remark, State
+from tests.support.page import make_result
 
 ATTRIBUTES = instances.Attributes(
     study_instance_uid=None,
@@ -93,6 +94,19 @@ def put_finished_study(
     finally:
         database.close()
     return study_key
+
+
+def finish(database: Database, claimed: queue.Claim, destinations: Sequence[DestinationSettings] = ()) -> None:
+    """End a reading that was begun with a normal result."""
+    outcome = queue.Outcome(
+        state=State.DONE,
+        decision="normal",
+        reasons=[],
+        result=make_result("normal", normal=0.9),
+        completed_at=clock.utc(),
+        has_preview=False,
+    )
+    queue.complete(database, claimed, outcome, destinations)
 
 
 def put_quarantined(settings: Settings, remark: Remark) -> str:
