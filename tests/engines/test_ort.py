@@ -35,9 +35,9 @@ def test_a_processor_with_wrong_integer_kernels_gets_the_plain_ones(
     image = np.random.default_rng(5).random((1, card.side, card.side)).astype(np.float32)
     right = registry.load(card, threads=1).run(image)
     assert "integer_kernels_disagree" not in capfd.readouterr().err
-    real = ort._session
+    real = ort.session
     monkeypatch.setattr(
-        ort, "_session", lambda *given: Saturating(real(*given)) if given[-1] == FUSED else real(*given)
+        ort, "session", lambda *given: Saturating(real(*given)) if given[-1] == FUSED else real(*given)
     )
     found = registry.load(card, threads=1).run(image)
     assert "integer_kernels_disagree" in capfd.readouterr().err
