@@ -1,4 +1,4 @@
-"""Label masks as PNG files, under the name of the image that they belong to."""
+"""Label masks under the name of the image that they belong to: PNG files, of a CT one volume as NIfTI."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
+import SimpleITK
 
 from edge.errors import SetupError
 from edge.pipeline.names import OwnNames
-from edge.types import Mask, StudyResult
+from edge.types import Mask, StudyResult, Tissue, Tomogram
 
 
 class MaskWriter:
@@ -31,6 +34,9 @@ class MaskWriter:
 
     def write(self, result: StudyResult, report: dict[str, Any]) -> None:
         """Write the masks of a result, and their path and labels into its report."""
+        if result.tomogram is not None:
+            self._write_volume(result, report)
+            return
         for stage in result.stages:
             for mask in stage.masks.values():
                 path = self._names.take(Path(result.source[0]), ".png")
@@ -41,6 +47,21 @@ class MaskWriter:
                     "mask_labels": {str(label): name for label, name in mask.names.items()},
                 }
 
+    def _write_volume(self, result: StudyResult, report: dict[str, Any]) -> None:
+        tomogram = result.tomogram
+        if tomogram is None or tomogram.tissue is None:
+            return
+        path = self._names.take(Path(result.source[0]), ".nii.gz")
+        try:
+            SimpleITK.WriteImage(_as_image(tomogram.tissue, tomogram), str(path))
+        except RuntimeError as error:  # all that this library raises
+            raise SetupError("no_permission", path=path) from error
+        report["segmentation"] = {
+            **(report["segmentation"] or {}),
+            "mask_file": str(path),
+            "mask_labels": {str(label.value): label.name.lower().replace("_", " ") for label in Tissue},
+        }
+
     def _save(self, path: Path, mask: Mask) -> None:
         # Not by OpenCV: a name that is no UTF-8 ends the process there.
         encoded = cv2.imencode(".png", mask.labels)[1]
@@ -48,3 +69,14 @@ class MaskWriter:
             path.write_bytes(encoded.tobytes())
         except OSError as error:
             raise SetupError("no_permission", path=path) from error
+
+
+def _as_image(labels: npt.NDArray[np.uint8], tomogram: Tomogram) -> SimpleITK.Image:
+    """Labels with their place in the patient; the image's own axes run along columns, rows and slices."""
+    image = SimpleITK.GetImageFromArray(labels)
+    steps = tomogram.tissue_affine[:3, [2, 1, 0]]
+    lengths = np.linalg.norm(steps, axis=0)
+    image.SetSpacing(lengths.tolist())
+    image.SetDirection((steps / lengths).ravel().tolist())
+    image.SetOrigin(tomogram.tissue_affine[:3, 3].tolist())
+    return image
