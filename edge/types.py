@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import Enum, IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,17 @@ class Kind(str, Enum):
     PDF = "pdf"
 
 
+class Tissue(IntEnum):
+    """What a voxel of a chest CT is, in label images; odd numbers are of the right lung, 0 is what lies outside."""
+
+    RIGHT_LUNG = 1
+    LEFT_LUNG = 2
+    RIGHT_GROUND_GLASS = 3
+    LEFT_GROUND_GLASS = 4
+    RIGHT_CONSOLIDATION = 5
+    LEFT_CONSOLIDATION = 6
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """One received DICOM object, stored undecoded."""
@@ -142,7 +153,8 @@ class Volume:
 
     Attributes
     ----------
-    hu : int16, shape (D, H, W), Hounsfield units; rows run to the patient's back, columns to the left.
+    hu : int16, shape (D, H, W), Hounsfield units; rows run to the patient's back, columns to the left. As the box
+        assembles a series, the first slice is that nearest to the head.
     affine : float64, shape (4, 4): takes (slice, row, column, 1) to LPS millimetres (PS3.3 section C.7.6.2.1.1).
     spacing_mm : between slices, rows and columns.
     slice_uids : SOP Instance UID of each slice, or of none.
@@ -160,7 +172,7 @@ class Mask:
 
     Attributes
     ----------
-    labels : uint8, shape (H, W)
+    labels : uint8, shape (H, W), or (D, H, W) of a volume
     names : what each nonzero label means, such as ``{1: "right lung", 2: "left lung"}``.
     """
 

@@ -66,17 +66,18 @@ def _fastest_that_agrees(model: bytes, card: ModelCard, threads: int) -> onnxrun
     not (``session.x64quantprecision``), three times as fast as plain ones. One look at one image at
     each start finds a processor or a runtime that errs nevertheless.
     """
-    fused = _session(model, threads, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
-    plain = _session(model, threads, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
+    fused = session(model, threads, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
+    plain = session(model, threads, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
     feed = {fused.get_inputs()[0].name: _test_pattern(card.side)}
-    seen, expected = (session.run(None, feed)[0] for session in (fused, plain))
+    seen, expected = (one.run(None, feed)[0] for one in (fused, plain))
     if np.corrcoef(seen.ravel(), expected.ravel())[0, 1] >= _AGREEMENT:
         return fused
     log.event("integer_kernels_disagree", model=card.name)
     return plain
 
 
-def _session(model: bytes, threads: int, level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.InferenceSession:
+def session(model: bytes, threads: int, level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.InferenceSession:
+    """A session as the box runs every network, at this level of optimization."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -17,10 +17,11 @@ from edge.config import Settings
 from edge.dicom.image import ParsedImage
 from edge.engines import registry
 from edge.errors import ModelError, UnreadableError
-from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, run
+from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, models_of, run
 from edge.stages.radiograph import classification, quality, segmentation, severity
+from edge.stages.radiograph.case import Case, first_case
 from edge.stages.radiograph.classification import REFERRALS
-from edge.stages.stage import Case, Stage, first_case
+from edge.stages.stage import Stage
 from edge.types import N_, Decision, Remark, Severity, StageResult, StageStatus, State, StudyResult
 
 __all__ = ["Engines", "Known", "SourceImage", "load_engines", "read_study"]
@@ -125,7 +126,7 @@ def load_engines(settings: Settings, folder: Path | None = None) -> Engines:
     ----------
     folder : where ``registry.toml`` lies; None for the models that came with the box.
     """
-    return {name: _engine(name, settings, folder) for name in {stage.model for stage in RADIOGRAPH_STAGES}}
+    return {name: _engine(name, settings, folder) for name in models_of(RADIOGRAPH_STAGES)}
 
 
 def _engine(name: str, settings: Settings, folder: Path | None) -> registry.Engine | ModelError:
@@ -135,9 +136,9 @@ def _engine(name: str, settings: Settings, folder: Path | None) -> registry.Engi
         return error
 
 
-def _sha256(engines: Engines, stage: Stage) -> str | None:
-    engine = engines[stage.model]
-    return None if isinstance(engine, ModelError) else engine.card.sha256
+def _sha256(engines: Engines, stage: Stage[Case]) -> str | None:
+    engine = engines[stage.model] if stage.model else None
+    return None if engine is None or isinstance(engine, ModelError) else engine.card.sha256
 
 
 def read_study(
@@ -207,7 +208,7 @@ def _first_accepted(
     """The reading of the first image that the gate lets pass, else that of the newest one."""
     refused: _Reading | None = None
     for source, image in images:
-        case, stages = run(known.case(image), engines, begin=begin)
+        case, stages = run(known.case(image), engines, RADIOGRAPH_STAGES, begin)
         reading = _Reading(source, image, case, tuple(stages))
         if not any(remark.severity is Severity.STOP for remark in stages[0].remarks):
             return reading

@@ -17,9 +17,9 @@ from edge.engines.engine import Engine
 from edge.pipeline.reading import load_engines
 from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, run
 from edge.stages.radiograph import classification, severity
+from edge.stages.radiograph.case import Case, first_case
 from edge.stages.radiograph.geometry import Pixels
 from edge.stages.radiograph.registration import lung_image
-from edge.stages.stage import Case, first_case
 from edge.types import Finding, Group, Radiograph, Severity, StageResult, StageStatus
 from models.training import data
 

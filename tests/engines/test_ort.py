@@ -37,9 +37,9 @@ def test_a_processor_with_wrong_integer_kernels_gets_the_plain_ones(
     image = np.random.default_rng(5).random((1, card.side, card.side)).astype(np.float32)
     right = registry.load(card, threads=1).run(image)
     assert "integer_kernels_disagree" not in capfd.readouterr().err
-    real = ort._session
+    real = ort.session
     monkeypatch.setattr(
-        ort, "_session", lambda *given: Saturating(real(*given)) if given[-1] == FUSED else real(*given)
+        ort, "session", lambda *given: Saturating(real(*given)) if given[-1] == FUSED else real(*given)
     )
     found = registry.load(card, threads=1).run(image)
     assert "integer_kernels_disagree" in capfd.readouterr().err
@@ -50,7 +50,7 @@ def test_a_processor_with_wrong_integer_kernels_gets_the_plain_ones(
 def test_integer_kernels_compute_what_plain_ones_do_also_without_vnni(name: str) -> None:
     card = registry.card(name)
     model = with_unsigned_activations(registry.verified_bytes(card))
-    fused, plain = (ort._session(model, 1, level) for level in (FUSED, PLAIN))
+    fused, plain = (ort.session(model, 1, level) for level in (FUSED, PLAIN))
     feed = {fused.get_inputs()[0].name: ort._test_pattern(card.side)}
     found, right = (session.run(None, feed)[0].ravel() for session in (fused, plain))
     assert np.corrcoef(found, right)[0, 1] > 0.99
