@@ -13,6 +13,7 @@ from PIL import Image
 
 from edge.errors import PictureError
 from edge.pipeline.pictures import encoded
+from edge.pipeline.volumes import of_larger_pixels
 from edge.stages.tomography.scan import PriorScan
 from edge.store import stack
 from edge.store.stack import Layer, Meta, Stack, StackFile
@@ -23,6 +24,7 @@ Labels = npt.NDArray[np.uint8]
 _MOST_SIDE_PX = 512
 _QUALITY = 85
 _THREADS = 2
+_PRIOR_SHRUNK = 2
 _PALETTE = [stack.COLOURS.get(label, (0, 0, 0, 0)) if label else (0, 0, 0, 0) for label in [0, *Tissue]]
 
 
@@ -102,14 +104,12 @@ def _png(labels: Labels) -> bytes:
 def _meta(tomogram: Tomogram) -> Meta:
     shrunk = _shrunk(tomogram)
     rows, columns = _shown(tomogram.planes[0]).shape
-    affine = tomogram.affine.copy()
-    affine[:3, 1:3] *= shrunk
     between, row, column = tomogram.spacing_mm
     return Meta(
         slices=len(tomogram.planes),
         size_px=(rows, columns),
         spacing_mm=(between, row * shrunk, column * shrunk),
-        affine=affine.tolist(),
+        affine=of_larger_pixels(tomogram.affine, shrunk).tolist(),
         slice_uids=tomogram.slice_uids,
         windows=stack.WINDOWS,
     )
@@ -154,9 +154,7 @@ def prior_scan(path: Path, severity: dict[str, object]) -> PriorScan | None:
         tissue = np.stack([_labels(content) for content in file.pictures(Layer.TISSUE)])
     except PictureError:
         return None
-    affine = np.array(file.meta.affine)
-    affine[:3, 3] += affine[:3, 1:3].sum(1) / 2
-    affine[:3, 1:3] *= 2
+    affine = of_larger_pixels(np.array(file.meta.affine), _PRIOR_SHRUNK)
     return PriorScan(grey=grey, tissue=tissue[:, : grey.shape[1], : grey.shape[2]], affine=affine, severity=severity)
 
 
@@ -166,4 +164,4 @@ def _half(content: bytes) -> Grey:
 
 def _labels(content: bytes) -> Labels:
     with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
-        return np.asarray(picture)[::2, ::2]
+        return np.asarray(picture)[::_PRIOR_SHRUNK, ::_PRIOR_SHRUNK]

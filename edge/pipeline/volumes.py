@@ -54,7 +54,7 @@ def assemble(arrangement: Arrangement, found: Sequence[ParsedSlices]) -> Assembl
     between, row, column = arrangement.spacing_mm
     volume = Volume(
         hu=hu,
-        affine=_of_larger_pixels(arrangement.affine, shrunk),
+        affine=of_larger_pixels(arrangement.affine, shrunk),
         spacing_mm=(between, row * shrunk, column * shrunk),
         slice_uids=uids,
     )
@@ -91,8 +91,11 @@ def _smaller(plane: Plane, shrunk: int) -> Plane:
     return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.int16)
 
 
-def _of_larger_pixels(affine: npt.NDArray[np.float64], shrunk: int) -> npt.NDArray[np.float64]:
-    """The middle of the first larger pixel lies in the middle of those that it stands for."""
+def of_larger_pixels(affine: npt.NDArray[np.float64], shrunk: int) -> npt.NDArray[np.float64]:
+    """The affine of slices whose pixels each stand for a square of so many.
+
+    The middle of the first larger pixel lies in the middle of those that it stands for.
+    """
     larger = affine.copy()
     larger[:3, 1:3] *= shrunk
     larger[:3, 3] += affine[:3, 1:3].sum(1) * (shrunk - 1) / 2
