@@ -6,7 +6,7 @@ volumes are those of ``ct_phantom.Chest``, whatever the geometry.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -280,8 +280,3 @@ def _of_frame(origin: Vector, number: int, way: Way) -> Dataset:
     if way.tells_scale:
         made.PixelValueTransformationSequence = _group(RescaleIntercept=way.offset, RescaleSlope=1, RescaleType="HU")
     return made
-
-
-def with_elements(way: Way, **elements: Any) -> Way:
-    """The way with further attributes in each file."""
-    return replace(way, elements={**way.elements, **elements})
