@@ -290,6 +290,15 @@ class BadAgeError(EdgeError):
     }
 
 
+class PictureError(EdgeError):
+    """A picture that a page asked for and that the box cannot show."""
+
+    http_status = 404
+    texts = {
+        "no_picture": N_("There is no such picture on the box, or its file is damaged."),
+    }
+
+
 class StorageError(EdgeError):
     """The box cannot store; the sender should try again later."""
 

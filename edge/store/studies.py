@@ -172,6 +172,11 @@ def thumbnail_path(settings: Settings, study_key: str, version: int) -> Path:
     return _picture(settings, study_key, version, "thumbnail.jpg")
 
 
+def stack_path(settings: Settings, study_key: str, version: int) -> Path:
+    """Where the pictures of a CT result are: a file of ``edge.store.stack``."""
+    return _picture(settings, study_key, version, "stack.zip")
+
+
 def _picture(settings: Settings, study_key: str, version: int, name: str) -> Path:
     if not _KEY.fullmatch(study_key):
         raise ValueError("expected a study key of 32 hexadecimal digits")
