@@ -16,7 +16,7 @@ import pytest
 
 from edge.__main__ import _parser
 from edge.config import Settings
-from edge.errors import ModelError, ReadingError, UnreadableError
+from edge.errors import ModelError, ReadingError, SeriesError, UnreadableError
 from edge.pipeline import reading
 from edge.pipeline.schema import to_json
 from edge.stages.radiograph import classification, positioning, quality, registration, segmentation
@@ -65,6 +65,12 @@ def test_every_code_of_an_unreadable_file_is_explained() -> None:
     explained = (ROOT / "docs" / "result.md").read_text(encoding="utf-8")
     missing = [code for code in UnreadableError.texts if f"| `{code}` |" not in explained]
     assert missing == []
+
+
+def test_every_code_of_a_series_is_explained() -> None:
+    explained = (ROOT / "docs" / "result.md").read_text(encoding="utf-8")
+    table = explained[explained.index("## Codes of CT series") : explained.index("## Codes of remarks")]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(SeriesError.texts)
 
 
 def test_every_remark_is_explained_with_its_severity() -> None:
