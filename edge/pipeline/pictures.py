@@ -38,7 +38,7 @@ def _write(path: Path, view: npt.NDArray[np.uint8], side_px: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError("write_failed") from error
-    write_durably(path, [encoded(small, _QUALITY)])
+    write_durably(path, [encoded(np.asarray(small, np.uint8), _QUALITY)])
 
 
 def encoded(grey: npt.NDArray[np.uint8], quality: int) -> bytes:

@@ -34,7 +34,6 @@ RADIOGRAPH_STAGES: tuple[Stage[Case], ...] = (
     severity.STAGE,
 )
 
-TOMOGRAPH_STAGES: tuple = ()
 Engines = Mapping[str, Engine | ModelError]
 """Engines by model name; a model that must not be used stands there as its error."""
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -70,13 +73,13 @@ def _of_slice(tomogram: Tomogram, number: int) -> tuple[bytes, bytes, bytes]:
     return (*grey, _png(tissue_of(tomogram, number, plane.shape)))  # type: ignore[return-value]
 
 
-def _shrunk(tomogram: Tomogram) -> int:
-    """By how much the pictures are smaller than the slices."""
-    return max(1, -(-max(tomogram.planes[0].shape) // _MOST_SIDE_PX))
+def _shrunk(shape: tuple[int, ...]) -> int:
+    """By how much the pictures are smaller than slices of this shape."""
+    return max(1, math.ceil(max(shape) / _MOST_SIDE_PX))
 
 
 def _shown(plane: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-    shrunk = max(1, -(-max(plane.shape) // _MOST_SIDE_PX))
+    shrunk = _shrunk(plane.shape)
     size = (plane.shape[1] // shrunk, plane.shape[0] // shrunk)
     return plane if shrunk == 1 else np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.int16)
 
@@ -102,7 +105,7 @@ def _png(labels: Labels) -> bytes:
 
 
 def _meta(tomogram: Tomogram) -> Meta:
-    shrunk = _shrunk(tomogram)
+    shrunk = _shrunk(tomogram.planes[0].shape)
     rows, columns = _shown(tomogram.planes[0]).shape
     between, row, column = tomogram.spacing_mm
     return Meta(
@@ -121,7 +124,8 @@ def _coronal_row(tomogram: Tomogram) -> int:
         return tomogram.planes[0].shape[0] // 2
     opaque = tomogram.tissue >= Tissue.RIGHT_GROUND_GLASS
     counted = opaque if opaque.any() else tomogram.tissue > 0
-    return int(np.argmax(counted.sum((0, 2)))) * tomogram.shrunk + tomogram.shrunk // 2
+    most = int(counted.sum((0, 2)).argmax())
+    return int(most * tomogram.shrunk + tomogram.shrunk // 2)
 
 
 def _coronal(tomogram: Tomogram, row: int) -> npt.NDArray[np.int16]:
@@ -135,13 +139,13 @@ def _coronal_tissue(tomogram: Tomogram, row: int) -> Labels:
 
 def _square(plane: Grey, tomogram: Tomogram, interpolation: int) -> Grey:
     """Slices one below the other, with pixels as high as they are wide."""
-    shrunk = _shrunk(tomogram)
+    shrunk = _shrunk(tomogram.planes[0].shape)
     height = max(1, round(len(plane) * tomogram.spacing_mm[0] / tomogram.spacing_mm[2] / shrunk))
     size = (plane.shape[1] // shrunk, height)
     return np.asarray(cv2.resize(plane, size, interpolation=interpolation), np.uint8)
 
 
-def prior_scan(path: Path, severity: dict[str, object]) -> PriorScan | None:
+def prior_scan(path: Path, severity: Mapping[str, Any]) -> PriorScan | None:
     """An earlier CT as its pictures tell, with pixels twice as large; None where they are gone.
 
     Parameters

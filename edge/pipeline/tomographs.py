@@ -131,7 +131,7 @@ def _tomogram(made: Assembled, scan: Scan) -> Tomogram:
     return Tomogram(
         planes=made.planes,
         affine=made.affine,
-        spacing_mm=(made.volume.spacing_mm[0], *(step / made.shrunk for step in made.volume.spacing_mm[1:])),
+        spacing_mm=made.spacing_mm,
         slice_uids=made.slice_uids,
         tissue=_tissue(scan),
         tissue_affine=made.volume.affine,

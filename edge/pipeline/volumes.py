@@ -30,13 +30,14 @@ class Assembled:
     ----------
     planes : int16, shape (H, W) each, upright, from head to feet; missing ones filled in.
     slice_uids : SOP Instance UID of each; empty for one that was filled in.
-    affine : of the planes, as in ``Volume``.
+    affine, spacing_mm : of the planes, as in ``Volume``.
     volume : the same with larger pixels: each stands for ``shrunk`` x ``shrunk`` of a plane's.
     """
 
     planes: tuple[Plane, ...]
     slice_uids: tuple[str, ...]
     affine: npt.NDArray[np.float64]
+    spacing_mm: tuple[float, float, float]
     volume: Volume
     shrunk: int
 
@@ -58,7 +59,7 @@ def assemble(arrangement: Arrangement, found: Sequence[ParsedSlices]) -> Assembl
         spacing_mm=(between, row * shrunk, column * shrunk),
         slice_uids=uids,
     )
-    return Assembled(planes, uids, arrangement.affine, volume, shrunk)
+    return Assembled(planes, uids, arrangement.affine, arrangement.spacing_mm, volume, shrunk)
 
 
 def _filled(arrangement: Arrangement, found: Sequence[ParsedSlices]) -> tuple[tuple[Plane, ...], tuple[str, ...]]:
@@ -79,7 +80,7 @@ def _filled(arrangement: Arrangement, found: Sequence[ParsedSlices]) -> tuple[tu
 def _between(before: Plane, after: Plane, count: int) -> list[Plane]:
     """Planes that go over from one to the other in equal steps."""
     shares = (number / (count + 1) for number in range(1, count + 1))
-    return [cv2.addWeighted(before, 1 - share, after, share, 0) for share in shares]
+    return [np.asarray(cv2.addWeighted(before, 1 - share, after, share, 0), np.int16) for share in shares]
 
 
 def _smaller(plane: Plane, shrunk: int) -> Plane:

@@ -18,7 +18,7 @@ from sqlite_utils import Database
 
 from edge import clock
 from edge.config import DicomSettings, Settings, StudySettings
-from edge.dicom.image import ParsedImage
+from edge.dicom.image import ParsedImage, ParsedSlices
 from edge.dicom.reader import Reader
 from edge.dicom.readers import Readers
 from edge.pipeline.reading import SourceImage
@@ -36,7 +36,7 @@ from tests.support.studies import ready_box
 
 def reading(images: Iterable[SourceImage], claimed: queue.Claim, *_: object) -> StudyResult:
     found = list(images)
-    assert all(isinstance(image.outcome, ParsedImage) for image in found)
+    assert all(isinstance(image.outcome, (ParsedImage, ParsedSlices)) for image in found)
     return StudyResult(
         study_key=claimed.study_key,
         source=tuple(image.source for image in found),
