@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge.stages.radiograph import classification
-from edge.stages.radiograph.classification import REFERRALS
+from edge.stages.radiograph import classification as of_radiographs
+from edge.stages.tomography import classification as of_tomographs
 from edge.types import N_, Decision, Remark, Severity, StageResult, StageStatus, State
 
 UNREADABLE_IMAGES = Remark(
@@ -14,8 +14,9 @@ UNREADABLE_IMAGES = Remark(
     severity=Severity.WARN,
 )
 
-_VITAL = ("quality", classification.STAGE.name)
+_VITAL = ("quality", "classification")
 """Stages without which there is no result."""
+_REFERRALS = of_radiographs.REFERRALS | of_tomographs.REFERRALS
 
 
 def state_of(stages: tuple[StageResult, ...]) -> State:
@@ -34,7 +35,7 @@ def reasons(stages: tuple[StageResult, ...]) -> tuple[Remark, ...]:
     vital = [remark for stage in failed for remark in stage.remarks if stage.stage in _VITAL]
     refers = any(stage.values.get("decision") == Decision.REFER.value for stage in stages)
     failures = [remark for stage in failed for remark in stage.remarks]
-    referrals = [remark for remark in remarks if remark.code in REFERRALS]
+    referrals = [remark for remark in remarks if remark.code in _REFERRALS]
     found = stops or vital or (failures + referrals if refers else [])
     return tuple({remark.code: remark for remark in found}.values())
 

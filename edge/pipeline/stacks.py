@@ -121,7 +121,7 @@ def _meta(tomogram: Tomogram) -> Meta:
 def _coronal_row(tomogram: Tomogram) -> int:
     """The row that shows most of what was found, else the middle one."""
     if tomogram.tissue is None or not tomogram.tissue.any():
-        return tomogram.planes[0].shape[0] // 2
+        return int(tomogram.planes[0].shape[0] // 2)
     opaque = tomogram.tissue >= Tissue.RIGHT_GROUND_GLASS
     counted = opaque if opaque.any() else tomogram.tissue > 0
     most = int(counted.sum((0, 2)).argmax())
