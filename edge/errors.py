@@ -55,6 +55,10 @@ class UnreadableError(EdgeError):
         "no_pixel_data": N_("The object holds no image."),
         "colour_image": N_("A colour picture is not a radiograph."),
         "multi_frame": N_("A sequence of %(frames)s frames is not a radiograph."),
+        "too_many_frames": N_(
+            "The object has %(frames)s frames of %(columns)s x %(rows)s pixels, more than the box reads."
+        ),
+        "inverted_ct": N_("The greys of the CT image are inverted, so that they are no Hounsfield units."),
         "image_too_large": N_("The image has %(columns)s x %(rows)s pixels; the box reads up to %(limit)s on a side."),
         "too_many_pixels": N_(
             "The image has %(columns)s x %(rows)s pixels; stored in this way, the box reads up to %(limit)s million."
@@ -73,6 +77,43 @@ class UnreadableError(EdgeError):
         "too_slow": N_("Reading the file took longer than a file may take."),
         "reader_crashed": N_("Reading the file stopped the program that reads files."),
     }
+
+
+class SeriesError(EdgeError):
+    """A study of CT slices in which nothing can be read; who sends it has to act.
+
+    Its texts also tell why single images or series of a study are left out, and what was noticed about the slices
+    that are read.
+
+    Attributes
+    ----------
+    left_out : what the study holds, see ``edge.dicom.series.LeftOut``.
+    """
+
+    http_status = 422
+    texts = {
+        "no_slices": N_("The study holds no CT slices."),
+        "only_scout": N_("The study holds scout images alone. Send the slices."),
+        "only_reformats": N_("The study holds no axial slices, only other planes or pictures. Send the axial series."),
+        "no_geometry": N_("The headers do not tell where the slices lie. Send the series as the CT unit made it."),
+        "too_few_slices": N_("The series has slices at %(count)s places; at least %(limit)s are needed."),
+        "slices_missing": N_("%(count)s slices of the series are missing. Send it again."),
+        "uneven_slices": N_("The slices of the series do not lie one behind the other at even distances."),
+        "scout": N_("A scout image."),
+        "no_measurement": N_("A picture or a projection, whose values measure no tissue."),
+        "no_position": N_("The header does not tell where the image lies."),
+        "not_axial": N_("A coronal, sagittal or oblique plane."),
+        "reformat": N_("Slices that were computed from others."),
+        "other_modality": N_("No CT image."),
+        "mixed_series": N_("Images of the series of another size, direction or kernel."),
+        "other_series": N_("Another series of the study was more suitable."),
+        "duplicate_slices": N_("Several images lie at one place; one of each was read."),
+        "small_gaps": N_("%(count)s slices are missing here and there; volumes are less exact."),
+        "uneven_steps": N_("The slices do not lie at even distances (%(count)s places); volumes are less exact."),
+        "gantry_tilt": N_("The gantry was tilted by %(degrees)s degrees; measures allow for it."),
+        "not_scaled": N_("The header does not say how values become Hounsfield units; they were taken as such."),
+    }
+    left_out: tuple[object, ...] = ()
 
 
 class BodyError(EdgeError):

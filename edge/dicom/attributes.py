@@ -106,6 +106,11 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
         return None
 
 
+def frame_count(dataset: Dataset) -> int:
+    """How many frames an image says that it has; one where it says nothing."""
+    return max(1, integer(dataset, "NumberOfFrames") or 1)
+
+
 def number(dataset: Dataset, keyword: str) -> float | None:
     """A finite number, the first of several, or None where absent or broken."""
     values = numbers(dataset, keyword)
@@ -119,6 +124,17 @@ def numbers(dataset: Dataset, keyword: str) -> list[float]:
         return [float(item) for item in value] if hasattr(value, "__iter__") else [float(value)]
     except (TypeError, ValueError):
         return []
+
+
+def item(dataset: Dataset, keyword: str, index: int) -> Dataset | None:
+    """One item of a sequence, or None where there is none, or no sequence."""
+    items = _value(dataset, keyword)
+    return items[index] if isinstance(items, Sequence) and index < len(items) else None
+
+
+def first_item(dataset: Dataset, keyword: str) -> Dataset | None:
+    """The first item of a sequence, or None."""
+    return item(dataset, keyword, 0)
 
 
 def _value(dataset: Dataset, keyword: str) -> Any:
