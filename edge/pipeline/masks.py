@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK
 
-from edge.errors import SetupError
 from edge.pipeline.names import OwnNames
 from edge.types import Mask, StudyResult, Tissue, Tomogram
 
@@ -52,10 +52,7 @@ class MaskWriter:
         if tomogram is None or tomogram.tissue is None:
             return
         path = self._names.take(Path(result.source[0]), ".nii.gz")
-        try:
-            SimpleITK.WriteImage(_as_image(tomogram.tissue, tomogram), str(path))
-        except RuntimeError as error:  # all that this library raises
-            raise SetupError("no_permission", path=path) from error
+        self._names.write(path, _as_nifti(tomogram.tissue, tomogram))
         report["segmentation"] = {
             **(report["segmentation"] or {}),
             "mask_file": str(path),
@@ -65,13 +62,10 @@ class MaskWriter:
     def _save(self, path: Path, mask: Mask) -> None:
         # Not by OpenCV: a name that is no UTF-8 ends the process there.
         encoded = cv2.imencode(".png", mask.labels)[1]
-        try:
-            path.write_bytes(encoded.tobytes())
-        except OSError as error:
-            raise SetupError("no_permission", path=path) from error
+        self._names.write(path, encoded.tobytes())
 
 
-def _as_image(labels: npt.NDArray[np.uint8], tomogram: Tomogram) -> SimpleITK.Image:
+def _as_nifti(labels: npt.NDArray[np.uint8], tomogram: Tomogram) -> bytes:
     """Labels with their place in the patient; the image's own axes run along columns, rows and slices."""
     image = SimpleITK.GetImageFromArray(labels)
     steps = tomogram.tissue_affine[:3, [2, 1, 0]]
@@ -79,4 +73,6 @@ def _as_image(labels: npt.NDArray[np.uint8], tomogram: Tomogram) -> SimpleITK.Im
     image.SetSpacing(lengths.tolist())
     image.SetDirection((steps / lengths).ravel().tolist())
     image.SetOrigin(tomogram.tissue_affine[:3, 3].tolist())
-    return image
+    with tempfile.TemporaryDirectory() as folder:  # the library writes files alone, and not every name of one
+        SimpleITK.WriteImage(image, f"{folder}/labels.nii.gz")
+        return Path(folder, "labels.nii.gz").read_bytes()

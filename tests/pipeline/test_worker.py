@@ -41,7 +41,7 @@ def readers(reader: Reader) -> Iterator[Readers]:
 def answer(images: Iterable[SourceImage], claimed: queue.Claim, *_: object) -> StudyResult:
     """A reading that finds nothing in the picture it was given."""
     sources = list(images)
-    assert isinstance(sources[0].outcome, ParsedImage)
+    assert isinstance(sources[0].outcome, (ParsedImage, ParsedSlices))
     return StudyResult(
         study_key=claimed.study_key,
         source=tuple(image.source for image in sources),

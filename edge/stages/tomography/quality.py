@@ -25,8 +25,8 @@ NOT_HOUNSFIELD = Remark(
     severity=Severity.STOP,
     advice=N_("Send the series of the CT unit itself, not a copy that another program saved."),
 )
-TOO_FEW_SLICES = Remark(
-    code="too_few_slices",
+TOO_SHORT = Remark(
+    code="volume_too_short",
     text=N_("%(slices)s slices that cover %(length)s mm are too few for a volume. No result."),
     severity=Severity.STOP,
     advice=N_("Send all axial slices of the chest."),
@@ -42,12 +42,6 @@ THICK_SLICES = Remark(
     text=N_("The slices are %(thickness)s mm thick or apart: small opacities are missed."),
     severity=Severity.WARN,
     advice=N_("If the unit can make thinner slices of the same series, send those."),
-)
-SLICES_MISSING = Remark(
-    code="slices_missing",
-    text=N_("Slices are missing at %(places)s places, up to %(length)s mm; nothing is known of what lies there."),
-    severity=Severity.WARN,
-    advice=N_("Send the series again, with all of its slices."),
 )
 CONTRAST_AGENT = Remark(
     code="contrast_agent",
@@ -84,6 +78,7 @@ def unaided(scan: Scan) -> Outcome[Scan]:
         "air_hu": air,
         "tissue_hu": tissue,
         "noise_hu": None if noise is None else round(noise, 1),
+        "gaps_mm": list(scan.acquisition.gaps_mm),
         "has_contrast": scan.acquisition.has_contrast,
         "is_scaled": scan.acquisition.is_scaled,
     }
@@ -94,7 +89,7 @@ def _stops(scan: Scan, air: float | None, tissue: float | None) -> list[Remark]:
     remarks = []
     slices, length = scan.acquisition.slice_count, _length_mm(scan.volume)
     if slices < _LEAST_SLICES or length < _LEAST_LENGTH_MM:
-        remarks.append(replace(TOO_FEW_SLICES, values={"slices": str(slices), "length": f"{length:.0f}"}))
+        remarks.append(replace(TOO_SHORT, values={"slices": str(slices), "length": f"{length:.0f}"}))
     elif scan.acquisition.spacing_mm[0] > _MOST_SPACING_MM:
         remarks.append(replace(SLICES_FAR_APART, values={"spacing": f"{scan.acquisition.spacing_mm[0]:.0f}"}))
     is_off = any(not _within(value, limits) for value, limits in ((air, _AIR_HU), (tissue, _TISSUE_HU)))
@@ -111,9 +106,6 @@ def _warnings(made: Acquisition, noise: float | None) -> list[Remark]:
     remarks = []
     if _thickness_mm(made) >= _THICK_FROM_MM:
         remarks.append(replace(THICK_SLICES, values={"thickness": f"{_thickness_mm(made):.1f}"}))
-    if made.gaps_mm:
-        values = {"places": str(len(made.gaps_mm)), "length": f"{max(made.gaps_mm):.0f}"}
-        remarks.append(replace(SLICES_MISSING, values=values))
     if made.has_contrast:
         remarks.append(CONTRAST_AGENT)
     if noise is not None and noise > _MOST_NOISE_HU:

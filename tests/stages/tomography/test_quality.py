@@ -63,7 +63,7 @@ def test_three_slices_are_no_volume(scan: Scan) -> None:
     few = replace(scan.volume, hu=scan.volume.hu[30:33])
     made = replace(raw(few), acquisition=replace(scan.acquisition, slice_count=3))
     (remark,) = quality.unaided(made).remarks
-    assert remark.code == "too_few_slices" and remark.severity is Severity.STOP
+    assert remark.code == "volume_too_short" and remark.severity is Severity.STOP
     assert remark.as_json()["text"].startswith("3 slices that cover 12 mm")
 
 
@@ -79,11 +79,11 @@ def test_thick_slices_or_wide_steps_are_told(scan: Scan, thickness: float, spaci
     assert codes(replace(scan, acquisition=made)) == ["thick_slices"] * told
 
 
-def test_gaps_and_contrast_are_told(scan: Scan) -> None:
+def test_contrast_is_told_and_gaps_are_handed_on(scan: Scan) -> None:
     made = replace(scan.acquisition, gaps_mm=(8.0, 12.0), has_contrast=True)
-    remarks = quality.unaided(replace(scan, acquisition=made)).remarks
-    assert [remark.code for remark in remarks] == ["slices_missing", "contrast_agent"]
-    assert remarks[0].values == {"places": "2", "length": "12"}
+    outcome = quality.unaided(replace(scan, acquisition=made))
+    assert [remark.code for remark in outcome.remarks] == ["contrast_agent"]
+    assert outcome.values["gaps_mm"] == [8.0, 12.0]
 
 
 def test_strong_noise_is_told(scan: Scan) -> None:
