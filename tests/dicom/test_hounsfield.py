@@ -105,7 +105,7 @@ def test_what_lies_outside_of_any_tissue_is_cut_off(reader: Reader, image: Path)
     [
         (Way(is_signed=True, offset=0, bits=16, padding=-2000), {}),
         (Way(is_signed=True, offset=0, bits=16, padding=500), {}),
-        (Way(is_signed=True, offset=0, bits=16, padding=63536 - 65536), {"is_unsigned": True}),
+        (Way(is_signed=True, offset=0, bits=16, padding=-500), {"is_unsigned": True}),
         (Way(is_signed=False, offset=-1024, padding=3500), {}),
         (Way(is_signed=False, offset=-1024, padding=3500), {"PixelPaddingRangeLimit": 4000, "PixelPaddingValue": 3400}),
     ],
