@@ -63,11 +63,12 @@ def truth_ml(phantom: Chest) -> dict[str, float]:
 
 def test_a_series_becomes_volumes_and_a_measure_of_its_opacity(read: StudyResult, phantom: Chest) -> None:
     report = to_json(read)
-    assert (report["state"], report["modality"], report["classification"]["decision"]) == ("done", "CT", "abnormal")
+    assert (report["state"], report["modality"], report["classification"]["decision"]) == ("done", "CT", "refer")
+    assert [reason["code"] for reason in report["reasons"]] == ["between_limits"]
     assert {stage["status"] for stage in report["stages"]} == {"ok"}
     assert report["segmentation"]["method"] == "network"
     measured, expected = report["segmentation"]["lung_volume_ml"], truth_ml(phantom)
-    assert measured == {name: pytest.approx(volume, rel=0.03) for name, volume in expected.items()}
+    assert measured == {name: pytest.approx(volume, rel=0.01) for name, volume in expected.items()}
     dense_ml = float(phantom.dense.sum() * np.prod(phantom.volume.spacing_mm)) / 1000
     assert report["detection"]["consolidation_ml"]["right_lung"] == pytest.approx(dense_ml, rel=0.25)
     assert report["findings"][0]["laterality"] == "right"
@@ -100,7 +101,7 @@ def test_a_gap_is_filled_and_a_prone_patient_is_turned(
     result = read_study(sources(reader, ct_files.write(tmp_path, phantom, prepared)), engines, KEY)
     report, expected = to_json(result), truth_ml(phantom)
     assert result.state is State.DONE and report["series"]["slices"] == len(phantom.volume.hu)
-    assert report["segmentation"]["lung_volume_ml"]["both"] == pytest.approx(expected["both"], rel=0.03)
+    assert report["segmentation"]["lung_volume_ml"]["both"] == pytest.approx(expected["both"], rel=0.01)
     assert result.tomogram is not None
     assert result.tomogram.slice_uids.count("") == len(prepared.missing)
 
@@ -113,7 +114,7 @@ def test_a_study_without_a_series_of_the_chest_is_kept_and_shown(
     broken.write_bytes(paths[0].read_bytes()[:4000])
     result = read_study(sources(reader, [*paths, broken]), engines, KEY)
     assert (result.state, result.stages, len(result.source)) == (State.NO_RESULT, (), 4)
-    assert len(result.reasons) == 1 and result.reasons[0].advice is not None
+    assert [remark.code for remark in result.reasons] == ["too_few_slices"]
     assert [remark.code for remark in result.remarks][-1] == "unreadable_images"
     assert result.view_pixels is not None and result.tomogram is None
 
@@ -142,7 +143,7 @@ def test_a_later_ct_is_compared_with_the_pictures_of_the_earlier_one(
     assert (report["registration"]["to"], report["registration"]["aligned"]) == ("prior", True)
     matched = np.array(report["registration"]["matched"])
     assert np.abs(matched - np.arange(1, len(matched) + 1)).max() <= 1
-    assert report["severity"]["change"]["verdict"] == "better"
+    assert report["severity"]["change"]["zones"]["right_middle"] < -0.3
     other = {**earlier, "models": described | {"segmentation": "0" * 64}}
     unlike = to_json(read_study(sources(reader, paths), engines, "f" * 32, replace(known, prior=other)))
     assert unlike["severity"]["change"] is None

@@ -51,7 +51,7 @@ OUTLINED_WITHOUT_NETWORK = Remark(
 NETWORK_MISSED = Remark(
     code="network_missed_lung",
     text=N_(
-        "The chest looks unlike those that the box learnt from: parts of the lungs were outlined by their density."
+        "The chest looks unlike those that the box learnt from: parts of the lungs were outlined by density."
     ),
     severity=Severity.WARN,
 )
@@ -66,8 +66,8 @@ _SEEN_EVERY_MM = 4.0
 _LEAST_KNOWN = 0.4
 """Share of a piece of air that has to be outlined so that the rest of it counts as lung."""
 _MISSED = 1.08
-"""By how much the lungs may grow with that air; more, and the network missed a part. Gas of the stomach that touches the
-dome of the diaphragm was seen to add 4 %."""
+"""By how much the lungs may grow with that air; more, and the network missed a part. Gas of the stomach that touches
+the dome of the diaphragm was seen to add 4 %."""
 _BATCH = 4
 _AERATED = (AERATED_BELOW_HU - LOW_HU) / (HIGH_HU - LOW_HU)
 _EDGE = 150 / (HIGH_HU - LOW_HU)
