@@ -62,6 +62,6 @@ def _is_own() -> bool:
 
 def _protect(response: Response) -> Response:
     response.headers.update(HEADERS)
-    if request.endpoint != "static":
-        response.headers["Cache-Control"] = "no-store"
+    # What may be kept says so itself: scripts and styles, and the slices of a result, which never change.
+    response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -126,7 +126,7 @@ def chest_result(decision: str | None = "abnormal", **parts: Any) -> dict[str, A
         "series": _series(),
         "gate": None,
         "positioning": None,
-        "stages": [{"name": "quality", "status": "ok", "seconds": 0.2, "model": None}],
+        "stages": [{"name": "quality", "status": "ok", "seconds": 0.2, "model": None, "model_sha256": None}],
     } | {**read, **parts}
 
 
