@@ -23,6 +23,7 @@ _QUERY = f"""
         NOT is_final AND {BROKEN_OFF} AS is_broken_off,
         EXISTS (SELECT 1 FROM instances
             WHERE study_id = studies.id AND state = 'received' AND needed_bytes > 0) AS waits_for_room,
+        EXISTS (SELECT 1 FROM outbox WHERE study_id = studies.id AND state = 'dead') AS is_stuck,
         NOT EXISTS (SELECT 1 FROM instances WHERE study_id = studies.id AND NOT clock_trusted)
         AND NOT EXISTS (SELECT 1 FROM results WHERE study_id = studies.id AND NOT clock_trusted) AS clock_trusted
     FROM studies
@@ -46,6 +47,7 @@ class WorklistRow:
     clock_trusted : False where the clock could not be right when an image came or a result was made.
     is_prior : the box fetched it to compare another study with.
     waits_for_room : an image of it is read only once there is more room on the disk.
+    is_stuck : something of its result could not be sent, and somebody has to look.
     """
 
     study_key: str
@@ -65,6 +67,7 @@ class WorklistRow:
     clock_trusted: bool
     is_prior: bool
     waits_for_room: bool
+    is_stuck: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,4 +218,5 @@ def _line(row: Any) -> dict[str, Any]:
         "is_broken_off": state in _READ and bool(row["is_broken_off"]),
         "is_prior": bool(row["is_prior"]),
         "waits_for_room": bool(row["waits_for_room"]),
+        "is_stuck": bool(row["is_stuck"]),
     }

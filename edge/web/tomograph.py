@@ -1,4 +1,4 @@
-"""What the page of a chest CT shows beside its reading: the stack of slices, and that of an earlier CT at the same level.
+"""What the page of a chest CT shows beside its reading: its slices, and those of an earlier CT at the same level.
 
 The box made the pictures when it read the series (``edge.store.stack``), so that no browser parses DICOM and a slice
 costs one small file. Rejected: a canvas that windows raw Hounsfield units, 400 MB of them for 800 slices.

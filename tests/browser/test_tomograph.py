@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from itertools import islice, cycle
+from itertools import cycle, islice
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -214,12 +214,17 @@ def long_stack(slices: int) -> Stack:
     made = phantom()
     short = stack_of(made.volume.hu, tissue_of(made))
 
-    def repeated(pictures: object) -> list[bytes]:
-        return list(islice(cycle(list(pictures)), slices))  # type: ignore[call-overload]
+    def repeated(pictures: Iterable[bytes]) -> list[bytes]:
+        return list(islice(cycle(pictures), slices))
 
     meta = replace(short.meta, slices=slices, slice_uids=("1.2.3",) * slices)
-    layers = {name: repeated(getattr(short, name)) for name in ("lung", "mediastinum", "tissue")}
-    return replace(short, meta=meta, **layers)
+    return replace(
+        short,
+        meta=meta,
+        lung=repeated(short.lung),
+        mediastinum=repeated(short.mediastinum),
+        tissue=repeated(short.tissue),
+    )
 
 
 def test_800_slices_keep_about_40_of_them_in_memory(box: Settings, address: str, open_page: Open) -> None:

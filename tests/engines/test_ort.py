@@ -38,9 +38,7 @@ def test_a_processor_with_wrong_integer_kernels_gets_the_plain_ones(
     right = registry.load(card, threads=1).run(image)
     assert "integer_kernels_disagree" not in capfd.readouterr().err
     real = ort.session
-    monkeypatch.setattr(
-        ort, "session", lambda *given: Saturating(real(*given)) if given[-1] == FUSED else real(*given)
-    )
+    monkeypatch.setattr(ort, "session", lambda *given: Saturating(real(*given)) if given[-1] == FUSED else real(*given))
     found = registry.load(card, threads=1).run(image)
     assert "integer_kernels_disagree" in capfd.readouterr().err
     assert np.corrcoef(found.ravel(), right.ravel())[0, 1] > 0.9

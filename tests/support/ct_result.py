@@ -119,6 +119,7 @@ def chest_result(decision: str | None = "abnormal", **parts: Any) -> dict[str, A
     return {
         "schema": "chest-edge/result/1",
         "completed_at": "2026-11-24T10:20:00+00:00",
+        "software_version": "0",
         "modality": "CT",
         "state": "done" if decision else "no_result",
         "reasons": [],
