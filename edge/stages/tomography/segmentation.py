@@ -50,9 +50,7 @@ OUTLINED_WITHOUT_NETWORK = Remark(
 )
 NETWORK_MISSED = Remark(
     code="network_missed_lung",
-    text=N_(
-        "The chest looks unlike those that the box learnt from: parts of the lungs were outlined by density."
-    ),
+    text=N_("The chest looks unlike those that the box learnt from: parts of the lungs were outlined by density."),
     severity=Severity.WARN,
 )
 

@@ -55,6 +55,17 @@ def test_air_that_the_network_missed_is_lung_and_is_told(made: Chest, engine: En
     assert [remark.code for remark in segmentation.read(raw(made.volume), engine).remarks] == ["network_missed_lung"]
 
 
+def test_airways_that_the_network_took_for_lung_are_taken_out(
+    made: Chest, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = with_labels(made, made.trachea)
+    monkeypatch.setattr(segmentation, "segment", lambda volume, engine: taken)
+    case = segmentation.read(raw(made.volume), engine).case
+    assert case.lungs is not None
+    within = made.trachea & planes.each(made.lungs, planes.hull)
+    assert (taken[within] > 0).all() and (case.lungs.labels[within] > 0).mean() < 0.15
+
+
 def test_without_its_network_the_lungs_are_outlined_by_thresholds_and_it_is_said(made: Chest) -> None:
     outcome = segmentation.unaided(raw(made.volume))
     assert [remark.code for remark in outcome.remarks] == ["outlined_without_network"]
