@@ -14,9 +14,9 @@ from calibration.gate import Answers
 from edge.engines.engine import Engine
 from edge.stages.numbers import sigmoid, softmax
 from edge.stages.radiograph import detection, quality, segmentation
+from edge.stages.radiograph.case import first_case
 from edge.stages.radiograph.classification import Claim, interpret
 from edge.stages.radiograph.geometry import tile
-from edge.stages.stage import first_case
 from edge.types import Group, Radiograph, Severity
 from models.evaluation.figures import Flags, Numbers
 from models.evaluation.lung_field import lung_dice

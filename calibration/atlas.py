@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from edge.engines.engine import Engine
 from edge.stages.radiograph import registration, segmentation
+from edge.stages.radiograph.case import first_case
 from edge.stages.radiograph.geometry import Labels, warp_labels
-from edge.stages.stage import first_case
 from edge.types import Radiograph
 from models.training import lung_field
 

@@ -8,7 +8,7 @@ from calibration.fit import Origin
 from calibration.gate import Answers
 from edge.engines.engine import Engine
 from edge.stages.numbers import sigmoid
-from edge.stages.tomography.classification import pooled, prediction_set
+from edge.stages.tomography.covid19 import pooled, prediction_set
 from edge.stages.tomography.segmentation import labels_of
 from edge.stages.tomography.slices import LEAST_LUNG
 from models.evaluation.lung_field import dice

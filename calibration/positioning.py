@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from edge.engines.engine import Engine
 from edge.stages.radiograph import segmentation
+from edge.stages.radiograph.case import first_case
 from edge.stages.radiograph.geometry import Pixels
 from edge.stages.radiograph.measures import Measured, Measures, measure
-from edge.stages.stage import first_case
 from edge.types import Radiograph
 from models.training import data
 

@@ -323,9 +323,9 @@ def _receipt_key(given: argparse.Namespace, settings: config.Settings) -> int:
 def _check_models() -> Mapping[str, ModelError | None]:
     # Inside a function: where the runtime cannot be loaded, the rest of the doctor still works.
     from edge.engines.registry import check
-    from edge.pipeline.runner import RADIOGRAPH_STAGES
+    from edge.pipeline.runner import RADIOGRAPH_STAGES, models_of
 
-    return check(stage.model for stage in RADIOGRAPH_STAGES)
+    return check(models_of(RADIOGRAPH_STAGES))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,10 @@ class UnreadableError(EdgeError):
         "no_pixel_data": N_("The object holds no image."),
         "colour_image": N_("A colour picture is not a radiograph."),
         "multi_frame": N_("A sequence of %(frames)s frames is not a radiograph."),
+        "too_many_frames": N_(
+            "The object has %(frames)s frames of %(columns)s x %(rows)s pixels, more than the box reads."
+        ),
+        "inverted_ct": N_("The greys of the CT image are inverted, so that they are no Hounsfield units."),
         "image_too_large": N_("The image has %(columns)s x %(rows)s pixels; the box reads up to %(limit)s on a side."),
         "too_many_pixels": N_(
             "The image has %(columns)s x %(rows)s pixels; stored in this way, the box reads up to %(limit)s million."
@@ -73,6 +77,43 @@ class UnreadableError(EdgeError):
         "too_slow": N_("Reading the file took longer than a file may take."),
         "reader_crashed": N_("Reading the file stopped the program that reads files."),
     }
+
+
+class SeriesError(EdgeError):
+    """A study of CT slices in which nothing can be read; who sends it has to act.
+
+    Its texts also tell why single images or series of a study are left out, and what was noticed about the slices
+    that are read.
+
+    Attributes
+    ----------
+    left_out : what the study holds, see ``edge.dicom.series.LeftOut``.
+    """
+
+    http_status = 422
+    texts = {
+        "no_slices": N_("The study holds no CT slices."),
+        "only_scout": N_("The study holds scout images alone. Send the slices."),
+        "only_reformats": N_("The study holds no axial slices, only other planes or pictures. Send the axial series."),
+        "no_geometry": N_("The headers do not tell where the slices lie. Send the series as the CT unit made it."),
+        "too_few_slices": N_("The series has slices at %(count)s places; at least %(limit)s are needed."),
+        "slices_missing": N_("%(count)s slices of the series are missing. Send it again."),
+        "uneven_slices": N_("The slices of the series do not lie one behind the other at even distances."),
+        "scout": N_("A scout image."),
+        "no_measurement": N_("A picture or a projection, whose values measure no tissue."),
+        "no_position": N_("The header does not tell where the image lies."),
+        "not_axial": N_("A coronal, sagittal or oblique plane."),
+        "reformat": N_("Slices that were computed from others."),
+        "other_modality": N_("No CT image."),
+        "mixed_series": N_("Images of the series of another size, direction or kernel."),
+        "other_series": N_("Another series of the study was more suitable."),
+        "duplicate_slices": N_("Several images lie at one place; one of each was read."),
+        "small_gaps": N_("%(count)s slices are missing here and there; volumes are less exact."),
+        "uneven_steps": N_("The slices do not lie at even distances (%(count)s places); volumes are less exact."),
+        "gantry_tilt": N_("The gantry was tilted by %(degrees)s degrees; measures allow for it."),
+        "not_scaled": N_("The header does not say how values become Hounsfield units; they were taken as such."),
+    }
+    left_out: tuple[object, ...] = ()
 
 
 class BodyError(EdgeError):
@@ -118,6 +159,8 @@ class SetupError(EdgeError):
         "unreadable_folder": N_("The folder %(path)s could not be opened. Check its permissions."),
         "no_files": N_("There is no file to read."),
         "no_permission": N_("No permission to write to %(path)s."),
+        "no_space": N_("There is no room on the disk for %(path)s. Make room there."),
+        "no_folder": N_("%(path)s is a file, and no folder."),
         "read_only": N_("The disk of %(path)s is read-only. Check the disk, and how it is mounted."),
         "no_reader": N_("The process that reads files does not start. Run chest-edge doctor."),
         "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),
@@ -203,8 +246,10 @@ class ObjectError(EdgeError):
             "The image has no valid Study Instance UID, so that a PACS could not file the result. Check the X-ray unit."
         ),
         "bad_image_uid": N_(
-            "The image has no valid SOP Instance UID, so that no object can refer to it. Check the X-ray unit."
+            "The image has no valid Series or SOP Instance UID, so that no object can refer to it."
+            " Check the X-ray unit."
         ),
+        "no_header": N_("A picture has no DICOM header, so that no object can be made of its result."),
         "no_picture": N_("The picture of this reading is gone from the disk, so that it cannot be sent."),
         "too_large": N_("The image has more than %(limit)s million pixels, too many for a segmentation."),
         "other_size": N_("The header names another size than the image has, so that no mark can be laid over it."),
@@ -287,6 +332,15 @@ class BadAgeError(EdgeError):
     http_status = 400
     texts = {
         "bad_age": N_("The age must be a whole number of years from 0 to %(limit)s; 0 for a baby under one year."),
+    }
+
+
+class PictureError(EdgeError):
+    """A picture that a page asked for and that the box cannot show."""
+
+    http_status = 404
+    texts = {
+        "no_picture": N_("There is no such picture on the box, or its file is damaged."),
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import Enum, IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,17 @@ class Kind(str, Enum):
     PDF = "pdf"
 
 
+class Tissue(IntEnum):
+    """What a voxel of a chest CT is, in label images; odd numbers are of the right lung, 0 is what lies outside."""
+
+    RIGHT_LUNG = 1
+    LEFT_LUNG = 2
+    RIGHT_GROUND_GLASS = 3
+    LEFT_GROUND_GLASS = 4
+    RIGHT_CONSOLIDATION = 5
+    LEFT_CONSOLIDATION = 6
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """One received DICOM object, stored undecoded."""
@@ -142,7 +153,8 @@ class Volume:
 
     Attributes
     ----------
-    hu : int16, shape (D, H, W), Hounsfield units; rows run to the patient's back, columns to the left.
+    hu : int16, shape (D, H, W), Hounsfield units; rows run to the patient's back, columns to the left. As the box
+        assembles a series, the first slice is that nearest to the head.
     affine : float64, shape (4, 4): takes (slice, row, column, 1) to LPS millimetres (PS3.3 section C.7.6.2.1.1).
     spacing_mm : between slices, rows and columns.
     slice_uids : SOP Instance UID of each slice, or of none.
@@ -155,12 +167,36 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tomogram:
+    """A CT series with its reading, as the page shows it slice by slice and as objects refer to it.
+
+    Attributes
+    ----------
+    planes : int16, shape (H, W) each, Hounsfield units: the slices in their own matrix, upright, from head to feet.
+    affine : float64, shape (4, 4): takes (slice, row, column, 1) of them to LPS millimetres.
+    spacing_mm : between slices, rows and columns.
+    slice_uids : SOP Instance UID of each slice; empty for one that was filled in.
+    tissue : uint8, shape (D, h, w): values of ``Tissue``; each of its pixels stands for ``shrunk`` x ``shrunk`` of
+        a plane's, and what is left over at the end of a plane has none. None where nothing was found.
+    tissue_affine : as ``affine``, for ``tissue``.
+    """
+
+    planes: tuple[npt.NDArray[np.int16], ...]
+    affine: npt.NDArray[np.float64]
+    spacing_mm: tuple[float, float, float]
+    slice_uids: tuple[str, ...]
+    tissue: npt.NDArray[np.uint8] | None
+    tissue_affine: npt.NDArray[np.float64]
+    shrunk: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mask:
     """Label image of the same shape as its image; 0 is background.
 
     Attributes
     ----------
-    labels : uint8, shape (H, W)
+    labels : uint8, shape (H, W), or (D, H, W) of a volume
     names : what each nonzero label means, such as ``{1: "right lung", 2: "left lung"}``.
     """
 
@@ -231,6 +267,44 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lesion:
+    """One connected opacity of a chest CT.
+
+    Attributes
+    ----------
+    code : ``ground_glass_opacity`` or ``consolidation``.
+    laterality : ``right`` or ``left``, of the patient.
+    zone : where most of it lies.
+    lung_percent : the share of that lung, 0 to 100.
+    mean_hu : its mean density.
+    slice_number : where it is largest; slices count from 1 at the head.
+    slices : its first and last slice.
+    """
+
+    code: str
+    laterality: str
+    zone: Zone
+    volume_ml: float
+    lung_percent: float
+    mean_hu: float
+    slice_number: int
+    slices: tuple[int, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in a result."""
+        return {
+            "code": self.code,
+            "laterality": self.laterality,
+            "zone": self.zone.value,
+            "volume_ml": round(self.volume_ml, 2),
+            "lung_percent": round(self.lung_percent, 2),
+            "mean_hu": round(self.mean_hu),
+            "slice": self.slice_number,
+            "slices": list(self.slices),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
     """What one stage found, how long it took, and with which model.
 
@@ -252,7 +326,7 @@ class StageResult:
     values: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
     masks: Mapping[str, Mask] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding | Lesion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +339,8 @@ class StudyResult:
     source : paths of its files; the image that the result is about comes first.
     remarks : on the study as a whole; each stage has its own.
     view_pixels : uint8, shape (h, w): the image as the stages saw it, for display; None without one.
+    series : of a CT, the series that was read: ``series`` in ``chest-edge/result/1``.
+    tomogram : of a CT that was read.
     """
 
     study_key: str
@@ -278,3 +354,5 @@ class StudyResult:
     completed_at: datetime
     remarks: tuple[Remark, ...] = ()
     view_pixels: npt.NDArray[np.uint8] | None = None
+    series: Mapping[str, Any] | None = None
+    tomogram: Tomogram | None = None

@@ -35,11 +35,11 @@ def header_of(dataset: Dataset) -> Header:
         modality=text(dataset, "Modality") or None,
         patient=PatientInfo(
             name=text(dataset, "PatientName"),
-            patient_id=text(dataset, "PatientID"),
+            patient_id=whole_text(dataset, "PatientID"),
             birth_date=_date(dataset, "PatientBirthDate"),
             sex=text(dataset, "PatientSex"),
         ),
-        accession_number=text(dataset, "AccessionNumber"),
+        accession_number=whole_text(dataset, "AccessionNumber"),
         acquired_at=_acquired_at(dataset),
         instance_number=integer(dataset, "InstanceNumber"),
     )
@@ -88,6 +88,12 @@ def text(dataset: Dataset, keyword: str) -> str:
     return "".join(character for character in stated(dataset, keyword) if character.isprintable()).strip()
 
 
+def whole_text(dataset: Dataset, keyword: str) -> str:
+    """A number as it stands; empty where a letter of it cannot be printed: the rest may be that of another patient."""
+    value = stated(dataset, keyword).strip()
+    return value if value.isprintable() else ""
+
+
 def stated(dataset: Dataset, keyword: str) -> str:
     """A text value as it stands there, cut to 194 and without its padding; empty where absent or broken."""
     value = _value(dataset, keyword)
@@ -106,6 +112,11 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
         return None
 
 
+def frame_count(dataset: Dataset) -> int:
+    """How many frames an image says that it has; one where it says nothing."""
+    return max(1, integer(dataset, "NumberOfFrames") or 1)
+
+
 def number(dataset: Dataset, keyword: str) -> float | None:
     """A finite number, the first of several, or None where absent or broken."""
     values = numbers(dataset, keyword)
@@ -119,6 +130,17 @@ def numbers(dataset: Dataset, keyword: str) -> list[float]:
         return [float(item) for item in value] if hasattr(value, "__iter__") else [float(value)]
     except (TypeError, ValueError):
         return []
+
+
+def item(dataset: Dataset, keyword: str, index: int) -> Dataset | None:
+    """One item of a sequence, or None where there is none, or no sequence."""
+    items = _value(dataset, keyword)
+    return items[index] if isinstance(items, Sequence) and index < len(items) else None
+
+
+def first_item(dataset: Dataset, keyword: str) -> Dataset | None:
+    """The first item of a sequence, or None."""
+    return item(dataset, keyword, 0)
 
 
 def _value(dataset: Dataset, keyword: str) -> Any:

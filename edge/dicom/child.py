@@ -2,8 +2,9 @@
 
 Reads one request a line on standard input, ``{"path", "pixels"}``, writes the pixels to
 the file named there (none where only the header is asked for) and one reply a line to
-standard output. With the key ``directory``, the file is read as a DICOMDIR; with ``disguise``, it is written anew
-without its patient. A file that needs
+standard output. With the key ``slices``, a CT image is read as such; of one with many frames, a line
+``{"seconds"}`` comes before the reply and says how long it may take. With the key ``directory``, the file is
+read as a DICOMDIR; with ``disguise``, it is written anew without its patient. A file that needs
 more than the process may use ends the request, or the process; the parent starts another.
 Codecs that print, and crash dumps that hold images, find nowhere to write to.
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from edge import log
-from edge.dicom.limits import MAX_SIDE_PX
+from edge.dicom.limits import MAX_SIDE_PX, MAX_VOXELS
 from edge.errors import UnreadableError
 from edge.lifeline import die_with_parent
 from edge.store.files import NO_SPACE
@@ -44,11 +45,17 @@ def main() -> None:
     _limit(int(sys.argv[1]))
     log.silence_libraries()
     warnings.simplefilter("ignore")  # pydicom's warnings hold element values
-    answer = _answerer()
+    file_s = float(sys.argv[2])
+
+    def allow(further_s: float) -> None:
+        _limit_time(file_s + further_s)
+        _send(replies, {"seconds": file_s + further_s})
+
+    answer = _answerer(allow)
     _send(replies, {"ready": True})
     for line in sys.stdin:
         request = json.loads(line)
-        _limit_time(float(sys.argv[2]))
+        _limit_time(file_s)
         pixels = Path(request["pixels"]) if request["pixels"] else None
         _send(replies, answer(Path(request["path"]), pixels, request))
 
@@ -62,7 +69,7 @@ def _private_output() -> TextIO:
 
 
 def _limit(memory_bytes: int) -> None:
-    largest_file = 4 * MAX_SIDE_PX**2
+    largest_file = max(4 * MAX_SIDE_PX**2, 2 * MAX_VOXELS)
     for kind, limit in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CORE, 0),
@@ -79,36 +86,30 @@ def _limit_time(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, resource.RLIM_INFINITY))
 
 
-def _answerer() -> Callable[[Path, Path | None, dict[str, Any]], dict[str, Any]]:
+def _answerer(allow: Callable[[float], None]) -> Callable[[Path, Path | None, dict[str, Any]], dict[str, Any]]:
     # Imported under the limits, so that the start is the only time they are loaded.
-    import numpy as np
     from PIL import Image
     from pydicom import config
 
     from edge.dicom.directory import list_directory
-    from edge.dicom.image import UnreadableImageError, header_to_json, radiograph_to_json
-    from edge.dicom.parse import parse, parse_header
+    from edge.dicom.image import UnreadableImageError, header_to_json
+    from edge.dicom.parse import parse_header
 
     Image.MAX_IMAGE_PIXELS = None  # sizes are checked before decoding, with a reason of their own
     config.settings.reading_validation_mode = config.IGNORE
 
-    def found(path: Path, pixels: Path | None) -> dict[str, Any]:
+    def found(path: Path, pixels: Path | None, request: dict[str, Any]) -> dict[str, Any]:
+        if "directory" in request:
+            return list_directory(path)
+        if "disguise" in request:
+            return _disguised(path, request)
         if pixels is None:
             return {"header": header_to_json(parse_header(path))}
-        image, bands = parse(path)
-        try:
-            _save(pixels, bands)
-        except _UnwritableError:
-            return {"unwritable": True}
-        except _FullError:
-            return {"needed_bytes": np.float32().itemsize * math.prod(image.shape)}
-        return {"header": header_to_json(image), "radiograph": radiograph_to_json(image)}
+        return _slices(path, pixels, allow) if "slices" in request else _radiograph(path, pixels)
 
     def answer(path: Path, pixels: Path | None, request: dict[str, Any]) -> dict[str, Any]:
         try:
-            if "directory" in request:
-                return list_directory(path)
-            return _disguised(path, request) if "disguise" in request else found(path, pixels)
+            return found(path, pixels, request)
         except UnreadableError as error:
             header = error.header if isinstance(error, UnreadableImageError) else None
             return {"error": error.code, "values": error.values, "header": header_to_json(header) if header else None}
@@ -117,6 +118,41 @@ def _answerer() -> Callable[[Path, Path | None, dict[str, Any]], dict[str, Any]]
             return {"error": code, "values": {}, "header": None}
 
     return answer
+
+
+def _radiograph(path: Path, pixels: Path) -> dict[str, Any]:
+    from edge.dicom.image import header_to_json, radiograph_to_json
+    from edge.dicom.parse import parse
+
+    image, bands = parse(path)
+    told = {"header": header_to_json(image), "radiograph": radiograph_to_json(image)}
+    return _saved(pixels, bands, 4 * math.prod(image.shape)) or told
+
+
+def _slices(path: Path, pixels: Path, allow: Callable[[float], None]) -> dict[str, Any]:
+    from edge.dicom.image import header_to_json
+    from edge.dicom.limits import VOXELS_PER_S
+    from edge.dicom.parse import parse_slices
+
+    found = parse_slices(path)
+    if found is None:
+        return _radiograph(path, pixels)
+    image, slices = found
+    voxels = math.prod(image.shape)
+    if image.shape[0] > 1:
+        allow(voxels / VOXELS_PER_S)
+    return _saved(pixels, slices, 2 * voxels) or {"header": header_to_json(image), "slices": image.shape}
+
+
+def _saved(pixels: Path, bands: Iterable[Any], size_bytes: int) -> dict[str, Any] | None:
+    """Why the pixels could not be written, or None."""
+    try:
+        _save(pixels, bands)
+    except _UnwritableError:
+        return {"unwritable": True}
+    except _FullError:
+        return {"needed_bytes": size_bytes}
+    return None
 
 
 def _disguised(path: Path, request: dict[str, Any]) -> dict[str, Any]:

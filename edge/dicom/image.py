@@ -35,6 +35,45 @@ class PatientInfo:
     sex: str = ""
 
 
+Millimetres3 = tuple[float, float, float]
+Cosines = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """Where one CT image, or one frame of it, lies and how it was made, from the header alone.
+
+    Attributes
+    ----------
+    rows, columns : of the stored image; 0 where the header does not tell.
+    position_mm : ImagePositionPatient, the centre of the first pixel, in LPS millimetres (PS3.3 section C.7.6.2.1.1).
+    orientation : ImageOrientationPatient, two unit vectors at right angles: along a row, and along a column.
+    spacing_mm : PixelSpacing, between rows and between columns.
+    thickness_mm : of the slice.
+    tilt_deg : GantryDetectorTilt.
+    image_type : the values of ImageType, or of FrameType of an Enhanced CT.
+    kernel : ConvolutionKernel.
+    has_contrast : whether a contrast agent is named.
+    is_scaled : whether the header says how values become Hounsfield units.
+    """
+
+    rows: int = 0
+    columns: int = 0
+    position_mm: Millimetres3 | None = None
+    orientation: Cosines | None = None
+    spacing_mm: SpacingMm | None = None
+    thickness_mm: float | None = None
+    tilt_deg: float | None = None
+    image_type: tuple[str, ...] = ()
+    kernel: str = ""
+    has_contrast: bool = False
+    is_scaled: bool = False
+    frame_of_reference_uid: str = ""
+    series_number: int | None = None
+    acquisition_number: int | None = None
+    body_part: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """What the box keeps of the header of one object.
@@ -43,6 +82,7 @@ class Header:
     ----------
     patient : None for a picture file.
     acquired_at : local time of the modality, without a zone, as DICOM gives it.
+    planes : one a frame of a CT image; none of what is no CT.
     """
 
     study_instance_uid: str | None = None
@@ -55,6 +95,7 @@ class Header:
     acquired_at: datetime | None = None
     instance_number: int | None = None
     is_picture: bool = False
+    planes: tuple[Plane, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +131,41 @@ class ParsedImage(Header):
         return cls(**_shallow(header), radiograph=radiograph)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadableSlices(Header):
+    """What the child process tells of a readable CT image; its values cross over in a file.
+
+    Attributes
+    ----------
+    shape : (frames, rows, columns).
+    """
+
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, header: Header, shape: tuple[int, int, int]) -> ReadableSlices:
+        """The CT image with this header."""
+        return cls(**_shallow(header), shape=shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedSlices(Header):
+    """One CT image with its header; it lies as it was stored.
+
+    Attributes
+    ----------
+    hu : int16, shape (frames, rows, columns), Hounsfield units from -1024 to 3071; the values as they were stored
+        where the header does not scale them. Frame i is ``planes[i]``.
+    """
+
+    hu: npt.NDArray[np.int16]
+
+    @classmethod
+    def of(cls, header: Header, hu: npt.NDArray[np.int16]) -> ParsedSlices:
+        """The CT image with this header and these values."""
+        return cls(**_shallow(header), hu=hu)
+
+
 class UnreadableImageError(UnreadableError):
     """A file that cannot be read, with what its header says where that much was readable."""
 
@@ -98,15 +174,22 @@ class UnreadableImageError(UnreadableError):
         self.header = header
 
 
-def content_sha256(image: ParsedImage) -> str:
+def content_sha256(image: ParsedImage | ParsedSlices) -> str:
     """What the box sees of an object, as one number: the same for each lossless encoding of one image.
 
     Senders change the encoding and leave out padding, so that one image comes as different bytes.
     """
+    if isinstance(image, ParsedSlices):
+        return _digest(image.hu, header_to_json(image), image.hu.shape)
     radiograph = image.radiograph
-    seen = [header_to_json(image), radiograph.pixels.shape, radiograph.pixel_spacing_mm, radiograph.view]
-    digest = hashlib.sha256(json.dumps([*seen, radiograph.patient_age_years], sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(radiograph.pixels).data)
+    header = {name: value for name, value in header_to_json(image).items() if name != "planes"}
+    seen = (header, radiograph.pixels.shape, radiograph.pixel_spacing_mm, radiograph.view, radiograph.patient_age_years)
+    return _digest(radiograph.pixels, *seen)
+
+
+def _digest(pixels: npt.NDArray[Any], *seen: object) -> str:
+    digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
 
@@ -114,6 +197,7 @@ def header_to_json(header: Header) -> dict[str, Any]:
     """A header as JSON-ready values; dates are ISO 8601 text."""
     values = _shallow(header)
     values["acquired_at"] = header.acquired_at.isoformat() if header.acquired_at else None
+    values["planes"] = [asdict(plane) for plane in header.planes]
     if header.patient is not None:
         birth_date = header.patient.birth_date
         values["patient"] = asdict(header.patient) | {"birth_date": birth_date.isoformat() if birth_date else None}
@@ -126,9 +210,16 @@ def header_from_json(values: dict[str, Any]) -> Header:
     if patient is not None:
         birth_date = patient["birth_date"]
         patient = PatientInfo(**patient | {"birth_date": date.fromisoformat(birth_date) if birth_date else None})
-    return Header(
-        **values | {"acquired_at": datetime.fromisoformat(acquired_at) if acquired_at else None, "patient": patient}
-    )
+    others = {
+        "acquired_at": datetime.fromisoformat(acquired_at) if acquired_at else None,
+        "patient": patient,
+        "planes": tuple(Plane(**_with_tuples(plane)) for plane in values["planes"]),
+    }
+    return Header(**values | others)
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def radiograph_to_json(image: Readable) -> dict[str, Any]:

@@ -21,6 +21,11 @@ MAX_HEADER_READS = 200_000
 MAX_HEADER_MIB = 32
 LONGEST_VALUE_BYTES = 1 << 20
 """Longer values at the top of a header, such as a maker's own data, are skipped."""
+MAX_VOXELS = 300_000_000
+"""Of one multi-frame object: 1144 slices of 512 x 512."""
+MAX_FRAMES = 4_000
+VOXELS_PER_S = 1_000_000
+"""The slowest codec on a slow processor decodes more."""
 _MILLION = 1_000_000
 
 
@@ -92,3 +97,15 @@ def check_pixels(rows: int, columns: int, limit_px: int) -> None:
     """
     if rows * columns > limit_px:
         raise UnreadableError("too_many_pixels", columns=columns, rows=rows, limit=limit_px // _MILLION)
+
+
+def check_frames(frames: int, rows: int, columns: int) -> None:
+    """Refuse more frames than the box holds at once.
+
+    Raises
+    ------
+    UnreadableError
+        ``too_many_frames``.
+    """
+    if frames > MAX_FRAMES or frames * rows * columns > MAX_VOXELS:
+        raise UnreadableError("too_many_frames", frames=frames, columns=columns, rows=rows)

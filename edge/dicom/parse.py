@@ -10,21 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from pydicom import dcmread
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_sequence
+from pydicom.tag import Tag
 
-from edge.dicom import pictures, stored
-from edge.dicom.attributes import age_years, header_of, integer, pixel_spacing_mm, text
-from edge.dicom.image import Header, Readable, UnreadableImageError
-from edge.dicom.limits import LONGEST_VALUE_BYTES, LimitedFile, check_sides
+from edge.dicom import hounsfield, pictures, stored
+from edge.dicom.attributes import age_years, frame_count, header_of, integer, pixel_spacing_mm, text
+from edge.dicom.image import Header, Readable, ReadableSlices, UnreadableImageError
+from edge.dicom.limits import LONGEST_VALUE_BYTES, LimitedFile, check_frames, check_sides
 from edge.dicom.pixels import Pixels, to_unit_range
+from edge.dicom.planes import planes
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import UnreadableError
 
+_PER_FRAME = Tag("PerFrameFunctionalGroupsSequence")
+_Band = TypeVar("_Band")
 _READ_MODALITIES = frozenset({"CR", "DX", "DR", "RG", "CT", "OT", "SC", ""})
 _READ_CLASSES = frozenset({*STORAGE_CLASSES, ""})
 
@@ -40,7 +47,7 @@ def parse_header(path: Path) -> Header:
     if _start(path).startswith(pictures.SIGNATURES):
         return Header(is_picture=True)
     with LimitedFile(path) as file:
-        return header_of(_dataset(file)[0])
+        return _header(_dataset(file)[0])
 
 
 def parse(path: Path) -> tuple[Readable, Iterator[Pixels]]:
@@ -61,8 +68,32 @@ def parse(path: Path) -> tuple[Readable, Iterator[Pixels]]:
     return _readable(header, dataset), _told(bands, header)
 
 
-def located(path: Path) -> tuple[LimitedFile, Dataset, stored.Span, Header]:
-    """A radiograph's file, its header in whole and in part, and where its stored values lie; nothing is decoded.
+def parse_slices(path: Path) -> tuple[ReadableSlices, Iterator[hounsfield.HU]] | None:
+    """Read a CT image: what it holds, and its frames in Hounsfield units one by one; None where it is none.
+
+    Raises
+    ------
+    UnreadableError, MemoryError
+        As ``parse``.
+    """
+    if _start(path).startswith(pictures.SIGNATURES):
+        return None
+    file, dataset, span, header = located(path, as_slices=True)
+    if not header.planes:
+        return None
+    with _telling(header):
+        shape = (frame_count(dataset), int(dataset.Rows), int(dataset.Columns))
+        check_frames(*shape)
+        slices = hounsfield.frames(file, dataset, span, shape[0])
+    return ReadableSlices.of(header, shape), _told(slices, header)
+
+
+def located(path: Path, *, as_slices: bool = False) -> tuple[LimitedFile, Dataset, stored.Span, Header]:
+    """An image's file, its header in whole and in part, and where its stored values lie; nothing is decoded.
+
+    Parameters
+    ----------
+    as_slices : take a CT image of several frames.
 
     Raises
     ------
@@ -71,8 +102,10 @@ def located(path: Path) -> tuple[LimitedFile, Dataset, stored.Span, Header]:
     """
     file = LimitedFile(path)
     dataset, is_cut = _dataset(file)
-    header = header_of(dataset)
+    header = _header(dataset)
     with _telling(header):
+        if not (as_slices and header.planes):
+            _check_single(dataset)
         _check_kind(dataset)
         span = stored.find(file, dataset)
         if span is None:
@@ -102,13 +135,27 @@ def _dataset(file: LimitedFile) -> tuple[Dataset, bool]:
 
 def _read(file: LimitedFile, code: str) -> Dataset:
     try:
-        return dcmread(file, stop_before_pixels=True, force=True, defer_size=LONGEST_VALUE_BYTES)
+        dataset = dcmread(file, stop_before_pixels=True, force=True, defer_size=LONGEST_VALUE_BYTES)
+        _take_in_frames(dataset, file)
+        return dataset
     except Exception as error:  # pydicom raises anything on broken bytes, and puts other errors in the place of some
         if file.refusal is not None:
             raise file.refusal from error
         _raise_limits(error)
         is_at_end = code == "undecodable" and file.tell() == file.size_bytes
         raise UnreadableError("truncated" if is_at_end else code) from error
+
+
+def _take_in_frames(dataset: Dataset, file: LimitedFile) -> None:
+    """Read the attributes of each frame, which are skipped as a long value where they are many."""
+    element = dataset.get_item(_PER_FRAME, keep_deferred=True)
+    if not isinstance(element, RawDataElement) or element.value is not None:
+        return
+    end = file.tell()
+    file.seek(element.value_tell)
+    items = read_sequence(file, element.is_implicit_VR, element.is_little_endian, element.length, "iso8859")
+    dataset[_PER_FRAME] = DataElement(_PER_FRAME, "SQ", items)
+    file.seek(end)
 
 
 def _raise_limits(error: BaseException) -> None:
@@ -119,10 +166,17 @@ def _raise_limits(error: BaseException) -> None:
         cause = cause.__cause__ or cause.__context__
 
 
-def _check_kind(dataset: Dataset) -> None:
-    frames = integer(dataset, "NumberOfFrames") or 1
+def _header(dataset: Dataset) -> Header:
+    return replace(header_of(dataset), planes=planes(dataset))
+
+
+def _check_single(dataset: Dataset) -> None:
+    frames = frame_count(dataset)
     if frames > 1:
         raise UnreadableError("multi_frame", frames=frames)
+
+
+def _check_kind(dataset: Dataset) -> None:
     modality = text(dataset, "Modality")
     if modality not in _READ_MODALITIES or text(dataset, "SOPClassUID") not in _READ_CLASSES:
         raise UnreadableError("unsupported_object", modality=modality or "?")
@@ -150,7 +204,7 @@ def _telling(header: Header) -> Generator[None, None, None]:
         raise UnreadableImageError(code, header) from error
 
 
-def _told(bands: Iterable[Pixels], header: Header) -> Iterator[Pixels]:
+def _told(bands: Iterable[_Band], header: Header) -> Iterator[_Band]:
     with _telling(header):
         yield from bands
 

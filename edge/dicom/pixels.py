@@ -122,7 +122,7 @@ def _voi(stored: Bands, values: _Step, dataset: Dataset) -> Callable[[Pixels], P
         look_up = _look_up(dataset, dataset.VOILUTSequence[0], low)
         first, last = _span(look_up(values(band)) for band in stored())
         return lambda band: _ramp(look_up(band), first, last, inverted)
-    is_padding = _padding(dataset)
+    is_padding = padding(dataset)
     if is_padding is not None:
         inside = _span(values(band)[~is_padding(band)] for band in stored())
         low, high = inside if inside[0] <= inside[1] else (low, high)
@@ -188,11 +188,17 @@ def table(data: object, entries: int, little_endian: bool) -> Pixels:
     return np.frombuffer(data, "<u2" if little_endian else ">u2")[:entries].astype(np.float32)
 
 
-def _padding(dataset: Dataset) -> Callable[[Stored], npt.NDArray[np.bool_]] | None:
+def padding(dataset: Dataset) -> Callable[[Stored], npt.NDArray[np.bool_]] | None:
     """Where no image is (PS3.3 section C.7.5.1.1.2), or None where the header names no such value."""
-    value = integer(dataset, "PixelPaddingValue")
+    value, limit = (_as_stored(dataset, keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
     if value is None:
         return None
-    limit = integer(dataset, "PixelPaddingRangeLimit")
     low, high = sorted((value, value if limit is None else limit))
     return lambda stored: (stored >= low) & (stored <= high)
+
+
+def _as_stored(dataset: Dataset, keyword: str) -> int | None:
+    """A pixel value of the header; some write it as unsigned although the pixels are signed (VR "US or SS")."""
+    value = integer(dataset, keyword)
+    is_signed = integer(dataset, "PixelRepresentation") == 1
+    return value - 65536 if value is not None and is_signed and 32768 <= value < 65536 else value

@@ -24,7 +24,15 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import clock
-from edge.dicom.image import Header, ParsedImage, UnreadableImageError, header_from_json, radiograph_from_json
+from edge.dicom.image import (
+    Header,
+    ParsedImage,
+    ParsedSlices,
+    UnreadableImageError,
+    header_from_json,
+    radiograph_from_json,
+)
+from edge.dicom.limits import MAX_VOXELS, VOXELS_PER_S
 from edge.errors import ExportError, SetupError, StorageError, UnreadableError
 from edge.store.files import scratch_folder
 
@@ -115,7 +123,7 @@ class Reader:
         return int(reply["studies"]), [tuple(names) for names in reply["files"]]
 
     def read(self, path: Path) -> ParsedImage:
-        """Read one file.
+        """Read one file as a radiograph.
 
         Raises
         ------
@@ -127,10 +135,25 @@ class Reader:
         SetupError
             Where the parsing process does not start; neither is it here.
         """
+        with self._with_pixels(path) as (reply, pixels):
+            return _image(reply, pixels)
+
+    def read_any(self, path: Path) -> ParsedImage | ParsedSlices:
+        """Read one file: what is a CT image by its header as slices, all else as ``read`` does.
+
+        Raises
+        ------
+        UnreadableError, NoRoomError, SetupError
+            As ``read``.
+        """
+        with self._with_pixels(path, slices="") as (reply, pixels):
+            return _slices(reply, pixels) if "slices" in reply else _image(reply, pixels)
+
+    @contextmanager
+    def _with_pixels(self, path: Path, **how: str) -> Generator[tuple[dict[str, Any], Path], None, None]:
         pixels = self._folder / "pixels"
         try:
-            reply = self._ask({"path": str(path.absolute()), "pixels": str(pixels)})
-            return _image(reply, pixels)
+            yield self._ask({"path": str(path.absolute()), "pixels": str(pixels)} | how), pixels
         finally:
             pixels.unlink(missing_ok=True)
 
@@ -226,7 +249,10 @@ class _Child:
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise _LostError(self._end_code()) from error
-        return self._answer(seconds)
+        answer = self._answer(seconds)
+        if "seconds" in answer:
+            answer = self._answer(min(answer["seconds"], seconds + MAX_VOXELS / VOXELS_PER_S))
+        return answer
 
     def end(self) -> None:
         self._process.kill()
@@ -272,6 +298,15 @@ def _image(reply: dict[str, Any], pixels: Path) -> ParsedImage:
     try:
         return ParsedImage.of(header, radiograph_from_json(reply["radiograph"], array))
     except ValueError as error:  # the codec made more or fewer pixels than the header tells
+        raise UnreadableImageError("undecodable", header) from error
+
+
+def _slices(reply: dict[str, Any], pixels: Path) -> ParsedSlices:
+    header = _header(reply)
+    array: npt.NDArray[np.int16] = np.fromfile(pixels, np.int16)
+    try:
+        return ParsedSlices.of(header, array.reshape(reply["slices"]))
+    except ValueError as error:
         raise UnreadableImageError("undecodable", header) from error
 
 

@@ -17,6 +17,7 @@ from types import MappingProxyType
 import gdcm
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
@@ -35,6 +36,19 @@ from edge.dicom.pixels import BAND_PX, Bands, Stored, cut
 from edge.errors import UnreadableError
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
+_DESCRIBING = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
+"""What a decoder has to know of an image (PS3.3 section C.7.6.3)."""
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
 _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV"})
@@ -96,9 +110,7 @@ def bands(file: LimitedFile, dataset: Dataset, span: Span) -> Bands:
     """
     syntax = dataset.file_meta.get("TransferSyntaxUID") or _guessed_transfer_syntax(dataset)
     rows, columns = int(dataset.Rows), int(dataset.Columns)
-    part = copy.deepcopy(dataset.group_dataset(0x0028))
-    part.file_meta = dataset.file_meta
-    part.file_meta.TransferSyntaxUID = syntax
+    part = _image_part(dataset, syntax)
     samples = integer(dataset, "SamplesPerPixel") or 1
     plugin, limit = _CODECS.get(syntax, _OTHER)
     if syntax in _GDCM_ONLY:
@@ -106,12 +118,78 @@ def bands(file: LimitedFile, dataset: Dataset, span: Span) -> Bands:
         return cut(_decode_with_gdcm(file, rows, columns))
     if not get_decoder(syntax).is_native:
         check_pixels(rows, columns, limit // samples)
-        return cut(_decode(file, part, span, plugin))
+        return cut(_decode(part, span.vr, file.piece(span.offset, span.length), plugin))
     _check_length(dataset, span)
     if samples == 1 and integer(dataset, "BitsAllocated") in {8, 16, 32}:
         return lambda: _read_bands(file, part, span, shape=(rows, columns))
     check_pixels(rows, columns, limit // samples)
-    return cut(_decode(file, part, span))
+    return cut(_decode(part, span.vr, file.piece(span.offset, span.length)))
+
+
+def frames(file: LimitedFile, dataset: Dataset, span: Span, count: int) -> Iterator[Stored]:
+    """The stored values of so many frames one after the other, shape (rows, W) or (rows, W, 3).
+
+    Raises
+    ------
+    UnreadableError
+        With the reason; ``truncated`` or ``too_many_pixels`` before anything is decoded.
+    """
+    syntax = dataset.file_meta.get("TransferSyntaxUID") or _guessed_transfer_syntax(dataset)
+    samples = integer(dataset, "SamplesPerPixel") or 1
+    plugin, limit = _CODECS.get(syntax, _OTHER)
+    check_pixels(int(dataset.Rows), int(dataset.Columns), limit // samples)
+    part = _image_part(dataset, syntax)
+    part.NumberOfFrames = 1
+    if syntax in _GDCM_ONLY:
+        if count > 1:
+            raise UnreadableError("unsupported_transfer_syntax")
+        return iter([_decode_with_gdcm(file, int(dataset.Rows), int(dataset.Columns))])
+    if get_decoder(syntax).is_native:
+        _check_length(dataset, span, count)
+        return _plain_frames(file, part, span, count)
+    contents = _compressed_frames(file, span, count)
+    return (_decode(part, span.vr, content, plugin) for content in contents)
+
+
+def _image_part(dataset: Dataset, syntax: UID) -> Dataset:
+    """What a decoder has to know of an object."""
+    part = Dataset()
+    for keyword in _DESCRIBING:
+        if keyword in dataset:
+            part.add(copy.copy(dataset[keyword]))  # a deep copy of the whole group takes longer than all else
+    part.file_meta = dataset.file_meta
+    part.file_meta.TransferSyntaxUID = syntax
+    return part
+
+
+def _plain_frames(file: LimitedFile, part: Dataset, span: Span, count: int) -> Iterator[Stored]:
+    allocated, bits = integer(part, "BitsAllocated") or 0, integer(part, "BitsStored") or 0
+    high = integer(part, "HighBit")
+    above = 0 if high is None else allocated - 1 - high
+    length = int(part.Rows) * int(part.Columns) * allocated * (integer(part, "SamplesPerPixel") or 1) // 8
+    if allocated % 8 or not 0 <= above <= allocated - bits:
+        raise UnreadableError("undecodable")
+    is_shifted = above != allocated - bits  # older units left free bits below the values
+    if is_shifted:
+        part.BitsStored, part.HighBit = allocated, allocated - 1
+    for number in range(count):
+        part.add_new(_PIXEL_DATA, span.vr, file.piece(span.offset + number * length, length + length % 2))
+        values = pixel_array(part)
+        yield values << above >> (allocated - bits) if is_shifted else values
+
+
+def _compressed_frames(file: LimitedFile, span: Span, count: int) -> Iterator[bytes]:
+    if count == 1:
+        yield file.piece(span.offset, span.length)
+        return
+    with open(file.name, "rb") as content:  # the limits of the header do not count its frames
+        content.seek(span.offset)
+        found = generate_frames(content, number_of_frames=count)
+        for _ in range(count):
+            frame = next(found, None)
+            if frame is None:
+                raise UnreadableError("truncated")
+            yield encapsulate([frame], has_bot=False)
 
 
 def _described(head: bytes, start: int, order: str) -> tuple[str, int, int]:
@@ -140,9 +218,9 @@ def _fragments_end(file: LimitedFile, offset: int) -> int:
     raise UnreadableError("too_many_elements")
 
 
-def _check_length(dataset: Dataset, span: Span) -> None:
+def _check_length(dataset: Dataset, span: Span, frames: int = 1) -> None:
     bits, samples = integer(dataset, "BitsAllocated") or 0, integer(dataset, "SamplesPerPixel") or 1
-    expected = int(dataset.Rows) * int(dataset.Columns) * bits * samples // 8
+    expected = frames * int(dataset.Rows) * int(dataset.Columns) * bits * samples // 8
     if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":  # two of three samples (PS3.3 C.7.6.3.1.2)
         expected = expected * 2 // 3
     if span.length < expected:
@@ -161,9 +239,9 @@ def _read_bands(file: LimitedFile, band: Dataset, span: Span, shape: tuple[int, 
         yield pixel_array(band)
 
 
-def _decode(file: LimitedFile, part: Dataset, span: Span, plugin: str = "") -> Stored:
+def _decode(part: Dataset, vr: str, content: bytes, plugin: str = "") -> Stored:
     decoder = get_decoder(part.file_meta.TransferSyntaxUID)
-    part.add_new(_PIXEL_DATA, span.vr, file.piece(span.offset, span.length))
+    part.add_new(_PIXEL_DATA, vr, content)
     part["PixelData"].is_undefined_length = not decoder.is_native
     plugin = plugin if plugin in decoder.available_plugins else ""
     try:

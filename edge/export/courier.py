@@ -22,7 +22,7 @@ from edge.export.answers import Answer, Asked, Fate
 from edge.export.cstore import CStore
 from edge.export.making import Maker
 from edge.export.stow import Stow
-from edge.store import outbox, sent
+from edge.store import outbox, sent, troubles
 from edge.store.outbox import Item
 
 BATCH = 20
@@ -102,7 +102,7 @@ class Courier:
             return self._maker.ensure(self._database, item, self._destination)
         except SetupError as error:  # told at the object, which waits; those that need no key go on
             log.event("not_made", study_id=item.study_id, code=error.code)
-            outbox.put_back(self._database, item, outbox.trouble(error))
+            outbox.put_back(self._database, item, troubles.trouble(error))
             self._rest(item)
             return False
 
@@ -114,17 +114,21 @@ class Courier:
             if not isinstance(error, EdgeError):  # one that nobody expected must not hold up the others
                 log.event("not_sent", study_id=item.study_id, error_type=type(error).__name__, where=log.where(error))
                 return Answer(fate=Fate.BROKEN, error=failed)
-            outbox.put_back(self._database, item, outbox.trouble(error))
+            outbox.put_back(self._database, item, troubles.trouble(error))
             raise
         except BaseException:
-            outbox.put_back(self._database, item, outbox.trouble(failed))
+            outbox.put_back(self._database, item, troubles.trouble(failed))
             raise
 
     def _settled(self, item: Item, answer: Answer) -> bool:
         """Note what came of an object; whether the next one can follow at once."""
         error = answer.error
         log.event("sent", study_id=item.study_id, state=answer.fate.value, code=error.code if error else "")
-        told = outbox.trouble(error, answer.words, outbox.identifiers(self._database, item)) if error else None
+        told = (
+            troubles.trouble(error, answer.words, troubles.identifiers(self._database, item.study_id))
+            if error
+            else None
+        )
         if answer.fate is Fate.TAKEN:
             outbox.take(self._database, item, self._destination, told)
             self._taken += 1
@@ -174,10 +178,10 @@ class Courier:
                 self._asking.reset()
             except SendError as error:
                 if error.code == "no_commitment":
-                    outbox.no_commitment(self._database, self._destination.name, outbox.trouble(error))
+                    outbox.no_commitment(self._database, self._destination.name, troubles.trouble(error))
                 elif error.code == "commitment_refused":
                     self._asking.longer()
-                    outbox.unanswered(self._database, begun[0], outbox.trouble(error))
+                    outbox.unanswered(self._database, begun[0], troubles.trouble(error))
                 else:
                     raise
         return True
@@ -192,7 +196,7 @@ class Courier:
             self._answer_s = _FIRST_ANSWER_S
         self._answer_by = {uid: self._answer_by.get(uid, now + self._answer_s) for uid in unanswered}
         for uid in [uid for uid, by in self._answer_by.items() if now >= by]:
-            told = outbox.trouble(SendError("commitment_late", peer=self._destination.name))
+            told = troubles.trouble(SendError("commitment_late", peer=self._destination.name))
             outbox.unanswered(self._database, uid, told)
             del self._answer_by[uid]
             self._answer_s = min(2 * self._answer_s, _LONGEST_ANSWER_S)
@@ -207,7 +211,7 @@ class Courier:
         except EdgeError as error:
             log.event("export_failed", code=error.code)
             self._wait.longer(error.wait_s if isinstance(error, SendError) else 0.0)
-            sent.note_answer(self._database, self._destination.name, outbox.trouble(error))
+            sent.note_answer(self._database, self._destination.name, troubles.trouble(error))
         else:
             self._wait.reset()
             sent.note_answer(self._database, self._destination.name, None)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
-from pydicom.uid import UID, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import build_context
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
@@ -59,7 +60,7 @@ class CStore:
         """
         found = [read_file_meta_info(path) for path in paths]
         pairs = dict.fromkeys((meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID) for meta in found)
-        contexts = [build_context(VERIFICATION), *(_context(*pair) for pair in pairs)]
+        contexts = [build_context(VERIFICATION), *(context for pair in pairs for context in _contexts(*pair))]
         with self._associated(Offer(contexts=contexts, any_will_do=True)) as association:
             yield _Association(self._destination, association)
 
@@ -117,6 +118,8 @@ class _Association:
         if not self._association.is_established:
             return self._broken()
         dataset = dcmread(path)
+        if not self._takes_as_it_is(dataset):
+            dataset.decompress(generate_instance_uid=False)
         try:
             status = self._association.send_c_store(dataset)
         except RuntimeError:  # it ended a moment ago
@@ -127,13 +130,21 @@ class _Association:
             return self._broken()
         return of_status(self._destination, int(status.Status), str(status.get("ErrorComment") or ""))
 
+    def _takes_as_it_is(self, dataset: Dataset) -> bool:
+        syntax = dataset.file_meta.TransferSyntaxUID
+        accepted = [each for each in self._association.accepted_contexts if each.abstract_syntax == dataset.SOPClassUID]
+        return not syntax.is_compressed or not accepted or any(syntax in each.transfer_syntax for each in accepted)
+
     def _broken(self) -> Answer:
         return Answer(fate=Fate.BROKEN, error=SendError("broke_off", peer=self._destination.name))
 
 
-def _context(class_uid: UID, syntax: UID) -> PresentationContext:
-    # What is not compressed is sent in the default syntax where the peer knows no other (PS3.5 section 10.1).
-    return build_context(class_uid, [syntax] if syntax.is_compressed else [syntax, ImplicitVRLittleEndian])
+def _contexts(class_uid: UID, syntax: UID) -> list[PresentationContext]:
+    # The default syntax is for a peer that knows no other (PS3.5 section 10.1): it gets the same pixels, uncompressed.
+    if syntax.is_compressed:
+        plain = build_context(class_uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+        return [build_context(class_uid, [syntax]), plain]
+    return [build_context(class_uid, [syntax, ImplicitVRLittleEndian])]
 
 
 def _accepts(association: Association, class_uid: str) -> bool:

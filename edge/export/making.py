@@ -21,7 +21,7 @@ from edge.dicom.source import source_header
 from edge.errors import EdgeError, ObjectError, SendError, SetupError, StorageError
 from edge.objects import receipt
 from edge.objects.case import Case, kinds, load_view, make, whole_file
-from edge.store import outbox, signing, studies
+from edge.store import outbox, signing, studies, troubles
 from edge.store.files import make_folders, write_durably
 from edge.store.outbox import Item
 from edge.types import Kind
@@ -49,7 +49,7 @@ class Maker:
             if item.sha256 and item.sha256 == _digest(path):
                 return True
             if item.makings >= outbox.MAX_MAKINGS:
-                outbox.bury(database, item, destination, outbox.trouble(SendError("not_made")))
+                outbox.bury(database, item, destination, troubles.trouble(SendError("not_made")))
                 return False
             outbox.make(database, item)
             return self._made(database, item, destination, path)
@@ -70,7 +70,7 @@ class Maker:
             log.event("not_made", study_id=item.study_id, error_type=type(error).__name__, where=log.where(error))
             failed = SendError("not_made")
         path.unlink(missing_ok=True)  # one that cannot be read is not taken for made by a retry
-        outbox.bury(database, item, destination, outbox.trouble(failed))
+        outbox.bury(database, item, destination, troubles.trouble(failed))
         return False
 
     def _write(self, database: Database, item: Item, path: Path) -> bool:

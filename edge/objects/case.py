@@ -77,8 +77,8 @@ _OVER_THE_IMAGE = frozenset({Kind.SEGMENTATION, Kind.PRESENTATION_STATE})
 
 
 def kinds(case: Case) -> tuple[Kind, ...]:
-    """Which objects this result can have; none where no stage looked at the image, as at CT."""
-    if case.report["state"] not in _READ or not case.report["stages"]:
+    """Which objects this result can have; none where no stage looked at the image, and none of a CT."""
+    if case.report["state"] not in _READ or not case.report["stages"] or case.report.get("series"):
         return ()
     has_outlines = bool(Content(case.report).lungs)
     left_out = {*(() if has_outlines else _OVER_THE_IMAGE), *(() if case.receipt else (Kind.PDF,))}

@@ -42,7 +42,9 @@ class Content:
     @property
     def verdict(self) -> wording.Verdict:
         """The sentence of the page, not yet translated."""
-        return wording.verdict(State(self.report["state"]), self.decision, self.probabilities)
+        return wording.verdict(
+            State(self.report["state"]), self.decision, self.probabilities, self.report.get("modality")
+        )
 
     @property
     def probabilities(self) -> dict[str, float]:

@@ -118,7 +118,7 @@ def _above(case: Case) -> list[_Text]:
 
 def _below(case: Case) -> list[_Text]:
     language, content = speaking(case.language), Content(case.report)
-    verdict = content.verdict
+    verdict, limits = content.verdict, wording.limits(case.report.get("modality"))
     texts: list[_Text] = [(language.text(verdict.text), _VERDICTS.get(verdict.kind.value, _QUIET), 1.6)]
     texts += [(line, _TEXT, 1.0) for line in words.measured(content, language)]
     texts += [
@@ -126,8 +126,8 @@ def _below(case: Case) -> list[_Text]:
         for number, finding in enumerate(content.findings[:_MOST_FINDINGS], 1)
     ]
     texts += [("• " + language.say(remark), _NOTICE, 1.0) for remark in content.pressing]
-    texts += [(language.text(wording.LIMITS[2]), _QUIET, 0.85)] if verdict.kind is wording.Kind.NORMAL else []
-    texts += [(language.text(wording.LIMITS[-1]), _QUIET, 0.85)]
+    texts += [(language.text(limits[2]), _QUIET, 0.85)] if verdict.kind is wording.Kind.NORMAL else []
+    texts += [(language.text(limits[-1]), _QUIET, 0.85)]
     made = f"{language.moment(case.report['completed_at'])} · Chest Edge {case.report['software_version']}"
     return [*texts, (f"{made} · {language.text(words.VERSION)} {case.version}", _QUIET, 0.85)]
 

@@ -1,9 +1,10 @@
-"""Runs the stages of a radiograph in their order, and lets no failure hide the others."""
+"""Runs the stages of an image in their order, and lets no failure hide the others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Generic
 
 import cv2
 
@@ -19,10 +20,19 @@ from edge.stages.radiograph import (
     segmentation,
     severity,
 )
-from edge.stages.stage import Case, Outcome, Stage
+from edge.stages.radiograph.case import Case
+from edge.stages.stage import C, Outcome, Stage
+from edge.stages.tomography import classification as ct_classification
+from edge.stages.tomography import detection as ct_detection
+from edge.stages.tomography import positioning as ct_positioning
+from edge.stages.tomography import quality as ct_quality
+from edge.stages.tomography import registration as ct_registration
+from edge.stages.tomography import segmentation as ct_segmentation
+from edge.stages.tomography import severity as ct_severity
+from edge.stages.tomography.scan import Scan
 from edge.types import Remark, Severity, StageResult, StageStatus
 
-RADIOGRAPH_STAGES: tuple[Stage, ...] = (
+RADIOGRAPH_STAGES: tuple[Stage[Case], ...] = (
     quality.STAGE,
     segmentation.STAGE,
     positioning.STAGE,
@@ -32,22 +42,37 @@ RADIOGRAPH_STAGES: tuple[Stage, ...] = (
     severity.STAGE,
 )
 
+TOMOGRAPH_STAGES: tuple[Stage[Scan], ...] = (
+    ct_quality.STAGE,
+    ct_segmentation.STAGE,
+    ct_positioning.STAGE,
+    ct_registration.STAGE,
+    ct_detection.STAGE,
+    ct_classification.STAGE,
+    ct_severity.STAGE,
+)
+
 Engines = Mapping[str, Engine | ModelError]
 """Engines by model name; a model that must not be used stands there as its error."""
 
 
+def models_of(stages: tuple[Stage[C], ...]) -> set[str]:
+    """The networks that these stages may run."""
+    return {stage.model for stage in stages if stage.model}
+
+
 @dataclass(frozen=True, slots=True)
-class _Step:
-    case: Case
+class _Step(Generic[C]):
+    case: C
     result: StageResult
 
 
 def run(
-    case: Case,
+    case: C,
     engines: Engines,
-    stages: tuple[Stage, ...] = RADIOGRAPH_STAGES,
+    stages: tuple[Stage[C], ...],
     begin: Callable[[str], None] = lambda step: None,
-) -> tuple[Case, list[StageResult]]:
+) -> tuple[C, list[StageResult]]:
     """Run stages one after the other.
 
     After a remark that stops the reading, or where the first stage (the gate) failed, the
@@ -69,10 +94,16 @@ def run(
     results: list[StageResult] = []
     for stage in stages:
         begin(stage.name)
-        step = _skipped(case, stage) if _is_stopped(results) else _timed(case, stage, engines[stage.model])
+        step = _skipped(case, stage) if _is_stopped(results) else _timed(case, stage, _engine(stage, engines))
         case = step.case
         results.append(step.result)
     return case, results
+
+
+def _engine(stage: Stage[C], engines: Engines) -> Engine | ModelError | None:
+    """The network of a stage; None where it reads without one."""
+    engine = engines[stage.model] if stage.model else None
+    return None if isinstance(engine, ModelError) and stage.unaided else engine
 
 
 def _is_stopped(results: list[StageResult]) -> bool:
@@ -80,16 +111,14 @@ def _is_stopped(results: list[StageResult]) -> bool:
     return refused or bool(results and results[0].status is StageStatus.FAILED)
 
 
-def _skipped(case: Case, stage: Stage) -> _Step:
+def _skipped(case: C, stage: Stage[C]) -> _Step[C]:
     return _Step(case, StageResult(stage=stage.name, status=StageStatus.SKIPPED, seconds=0.0))
 
 
-def _timed(case: Case, stage: Stage, engine: Engine | ModelError) -> _Step:
+def _timed(case: C, stage: Stage[C], engine: Engine | ModelError | None) -> _Step[C]:
     started = clock.monotonic()
     try:
-        if isinstance(engine, ModelError):
-            raise engine
-        outcome = stage.read(case, engine)
+        outcome = _read(case, stage, engine)
         status = StageStatus.OK
     except MemoryError:
         raise
@@ -103,19 +132,28 @@ def _timed(case: Case, stage: Stage, engine: Engine | ModelError) -> _Step:
     return _Step(outcome.case, _result(stage, status, clock.monotonic() - started, outcome, engine))
 
 
+def _read(case: C, stage: Stage[C], engine: Engine | ModelError | None) -> Outcome[C]:
+    if isinstance(engine, ModelError):
+        raise engine
+    if engine is not None and stage.read is not None:
+        return stage.read(case, engine)
+    assert stage.unaided is not None  # noqa: S101 (a stage has one or the other)
+    return stage.unaided(case)
+
+
 def _warning(error: EdgeError) -> Remark:
     return replace(error.remark(), severity=Severity.WARN)
 
 
 def _result(
-    stage: Stage, status: StageStatus, seconds: float, outcome: Outcome, engine: Engine | ModelError
+    stage: Stage[C], status: StageStatus, seconds: float, outcome: Outcome[C], engine: Engine | ModelError | None
 ) -> StageResult:
-    card = None if isinstance(engine, ModelError) else engine.card
+    card = None if isinstance(engine, ModelError) or engine is None else engine.card
     return StageResult(
         stage=stage.name,
         status=status,
         seconds=seconds,
-        model=stage.model,
+        model=stage.model if engine is not None else None,
         model_version=card.version if card else None,
         model_sha256=card.sha256 if card else None,
         model_precision=card.precision if card else None,

@@ -22,17 +22,17 @@ from sqlite_utils import Database
 
 from edge import clock
 from edge.config import DestinationSettings, Settings
-from edge.errors import EdgeError, SendError
+from edge.errors import SendError
 from edge.store.database import writing
 from edge.store.facts import FOUND_FILES
 from edge.store.journal import Action, Outcome, note, printable
+from edge.store.troubles import trouble
 from edge.types import Kind
 
 MAX_STRIKES = 10
 """Failures of one object, while its destination took others, after which a person has to look."""
 MAX_MAKINGS = 5
 _MAX_DENIALS = 2
-_WORDS = 200
 _SEVERE, _ABNORMAL, _REFER, _NORMAL = range(4)
 WAITING = "(outbox.state IN ('queued', 'sending') OR outbox.state = 'stored' AND commitment != '')"
 """SQL: whether a row has not come to its end."""
@@ -275,47 +275,16 @@ def recover(database: Database, destination: DestinationSettings) -> None:
                 _set(database, item, "commitment = CASE commitment WHEN 'asked' THEN 'asked' ELSE 'wanted' END")
 
 
-def retry(database: Database, row_id: int | None = None) -> int:
-    """Have one dead object sent again, or all of them; return how many."""
+def retry(database: Database, row_id: int | None = None, destination: str | None = None) -> int:
+    """Have one dead object sent again, all those of a destination, or all of them; return how many."""
     with writing(database):
         changed = database.execute(
             """UPDATE outbox SET state = 'queued', strikes = 0, makings = 0, denials = 0, commitment = '',
                    changed_at = :now
-               WHERE state = 'dead' AND (:id IS NULL OR id = :id)""",
-            {"now": clock.utc().isoformat(), "id": row_id},
+               WHERE state = 'dead' AND (:id IS NULL OR id = :id) AND (:name IS NULL OR destination = :name)""",
+            {"now": clock.utc().isoformat(), "id": row_id, "name": destination},
         )
         return int(changed.rowcount)
-
-
-def trouble(error: EdgeError, words: str = "", known: Iterable[str] = ()) -> str:
-    """What went wrong, as it is kept.
-
-    Parameters
-    ----------
-    words : the destination's own.
-    known : what must not stand in them, such as the patient's name.
-    """
-    told = {"code": error.code, "message": error.text, "text": error.text % error.values, "values": error.values}
-    return json.dumps(told | {"words": _harmless(words, known)})
-
-
-def identifiers(database: Database, item: Item) -> Sequence[str]:
-    """What names the patient of an object, and must not be repeated from another machine's words."""
-    row = database.execute(
-        "SELECT patient_name, patient_id, accession_number, birth_date FROM studies WHERE id = ?", (item.study_id,)
-    ).fetchone()
-    if row is None:
-        return ()
-    parts = re.split(r"[\^=, ]+", row["patient_name"] or "")
-    born = row["birth_date"] or ""
-    return [*parts, row["patient_id"], row["accession_number"], born, born.replace("-", "")]
-
-
-def _harmless(words: str, known: Iterable[str]) -> str:
-    cleaned = "".join(letter if letter.isprintable() else " " for letter in words).strip()
-    for name in sorted({name for name in known if name and len(name) > 1}, key=len, reverse=True):
-        cleaned = re.sub(re.escape(name), "…", cleaned, flags=re.IGNORECASE)
-    return cleaned[:_WORDS]
 
 
 def _deny(database: Database, item: Item, reason: int) -> None:

@@ -23,6 +23,7 @@ _QUERY = f"""
         NOT is_final AND {BROKEN_OFF} AS is_broken_off,
         EXISTS (SELECT 1 FROM instances
             WHERE study_id = studies.id AND state = 'received' AND needed_bytes > 0) AS waits_for_room,
+        EXISTS (SELECT 1 FROM outbox WHERE study_id = studies.id AND state = 'dead') AS is_stuck,
         NOT EXISTS (SELECT 1 FROM instances WHERE study_id = studies.id AND NOT clock_trusted)
         AND NOT EXISTS (SELECT 1 FROM results WHERE study_id = studies.id AND NOT clock_trusted) AS clock_trusted
     FROM studies
@@ -39,12 +40,14 @@ class WorklistRow:
     study_key : 32 hexadecimal digits, the only identifier that may stand in a URL.
     decision : ``normal``, ``abnormal`` or ``refer`` of the newest result; None unless ``state`` is done.
     reasons : entries as in ``chest-edge/result/1``, with ``message`` and ``values`` to translate.
+    modality : that of the images that the newest result is about.
     version : the newest result's number, 0 without one.
     is_provisional : whether the study was read and more images of it may come.
     is_broken_off : whether its sender broke off, so that images may be missing.
     clock_trusted : False where the clock could not be right when an image came or a result was made.
     is_prior : the box fetched it to compare another study with.
     waits_for_room : an image of it is read only once there is more room on the disk.
+    is_stuck : something of its result could not be sent, and somebody has to look.
     """
 
     study_key: str
@@ -64,6 +67,7 @@ class WorklistRow:
     clock_trusted: bool
     is_prior: bool
     waits_for_room: bool
+    is_stuck: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +173,11 @@ def thumbnail_path(settings: Settings, study_key: str, version: int) -> Path:
     return _picture(settings, study_key, version, "thumbnail.jpg")
 
 
+def stack_path(settings: Settings, study_key: str, version: int) -> Path:
+    """Where the pictures of a CT result are: a file of ``edge.store.stack``."""
+    return _picture(settings, study_key, version, "stack.zip")
+
+
 def _picture(settings: Settings, study_key: str, version: int, name: str) -> Path:
     if not _KEY.fullmatch(study_key):
         raise ValueError("expected a study key of 32 hexadecimal digits")
@@ -180,6 +189,7 @@ def _older(shown: Any, result: dict[str, Any]) -> dict[str, Any]:
         "state": State(shown["state"]),
         "decision": (result.get("classification") or {}).get("decision"),
         "reasons": result.get("reasons") or [],
+        "modality": result.get("modality"),
         "completed_at": datetime.fromisoformat(shown["completed_at"]),
         "has_preview": bool(shown["has_preview"]),
         "version": int(shown["version"]),
@@ -208,4 +218,5 @@ def _line(row: Any) -> dict[str, Any]:
         "is_broken_off": state in _READ and bool(row["is_broken_off"]),
         "is_prior": bool(row["is_prior"]),
         "waits_for_room": bool(row["waits_for_room"]),
+        "is_stuck": bool(row["is_stuck"]),
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from flask import Blueprint, abort, redirect, render_template, url_for
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from edge.config import Settings
@@ -52,6 +52,8 @@ class OutboxPages:
         pages.add_url_rule("/outbox", "page", self.page)
         pages.add_url_rule("/outbox/<int:number>/retry", "asked", self.asked)
         pages.add_url_rule("/outbox/<int:number>/retry", "retry", self.retry, methods=["POST"])
+        pages.add_url_rule("/outbox/retry", "asked_all", self.asked)
+        pages.add_url_rule("/outbox/retry", "retry_all", self.retry_all, methods=["POST"])
         return pages
 
     def page(self) -> str:
@@ -65,7 +67,7 @@ class OutboxPages:
                 kinds=KINDS,
             )
 
-    def asked(self, number: int) -> Response:
+    def asked(self, number: int = 0) -> Response:
         """The address of the button, when a browser asks for it again: the page."""
         return redirect(url_for("outbox.page"), 303)
 
@@ -75,7 +77,14 @@ class OutboxPages:
             if number >= 1 << 63 or not (outbox.retry(database, number) or sent.is_there(database, number)):
                 abort(404)
         self._wake(number)
-        return self.asked(number)
+        return self.asked()
+
+    def retry_all(self) -> Response:
+        """Have all dead objects of one destination sent again, as after a setting there was put right."""
+        with opened(self._settings.database) as database:
+            outbox.retry(database, destination=request.form.get("destination", ""))
+        self._wake(0)
+        return self.asked()
 
 
 def summary(lines: Iterable[sent.Line]) -> list[dict[str, Any]]:
@@ -92,7 +101,7 @@ def _told(found: list[sent.Line]) -> dict[str, Any]:
     trouble = next((line.trouble for line in found if line.trouble), None)
     if OutState.DEAD in states:
         dead = next(line for line in found if line.state is OutState.DEAD)
-        return {"text": _FAILED, "since": dead.since, "trouble": dead.trouble}
+        return {"text": _FAILED, "since": dead.since, "trouble": dead.trouble, "is_stuck": True}
     if waiting:
         is_stored = not states & {OutState.QUEUED, OutState.SENDING}
         text = _UNCONFIRMED if is_stored else _WAITING

@@ -1,13 +1,12 @@
-"""Figures of the CT models: ``python -m models.evaluation.ct --data DIR``, ``--only NAME`` those of one.
+"""Figures of the CT model: ``python -m models.evaluation.ct --data DIR``.
 
-Every series is outlined by the network that was trained without it, from ``build/training`` (see the card), through
-the same code as on the box. Writes ``ct_report.json`` and the tables of the cards.
+Every series is read by the network that was trained without it, from ``build/training`` (see the card), through
+the same code as on the box. Writes ``ct_report.json`` and the table of the card.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,7 @@ import numpy as np
 from edge.engines.engine import ModelCard, Tensor
 from edge.engines.registry import card, default_folder, load
 from edge.stages.tomography import segmentation
-from models.evaluation import ct_covid19
-from models.evaluation.cards import write_figures
+from models.evaluation.cards import keep, write_figures
 from models.evaluation.figures import Figures
 from models.evaluation.volumes import against
 from models.training import ct_lung, lung_references, tomography
@@ -78,17 +76,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoints", type=Path, default=Path("build/training"))
-    parser.add_argument("--only", choices=("ct_covid19", "ct_lung"))
     given = parser.parse_args()
-    path = default_folder() / "evaluation" / REPORT
-    report = json.loads(path.read_text(encoding="utf-8"))
-    if given.only != "ct_covid19":
-        report["ct_lung"] = lung_figures(given.data, given.checkpoints)
-    if given.only != "ct_lung":
-        report["ct_covid19"] = ct_covid19.figures(given.data)
-    path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    for name, figures in report.items():
-        write_figures(default_folder() / name / "card.md", figures)
+    figures = lung_figures(given.data, given.checkpoints)
+    keep(REPORT, "ct_lung", figures)
+    write_figures(default_folder() / "ct_lung" / "card.md", figures)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
-"""Figures of the CT classifier: on unseen sources, by patient, of its sets, and where lungs cannot be seen."""
+"""Figures of the CT classifier: ``python -m models.evaluation.ct_covid19 --data DIR``.
+
+On sources that it has not seen, by patient, of its sets, and of pictures whose lungs cannot be seen. Writes its part of
+``ct_report.json`` and the table of its card.
+"""
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +17,10 @@ import numpy as np
 from edge.engines.engine import Engine
 from edge.engines.registry import card, default_folder, load
 from edge.stages.tomography import segmentation
-from edge.stages.tomography.classification import pooled, prediction_set, probability
+from edge.stages.tomography.covid19 import pooled, prediction_set, probability
 from models.evaluation import ct_sources
+from models.evaluation.cards import keep, write_figures
+from models.evaluation.ct import REPORT
 from models.evaluation.ct_limits import Unseen, limits
 from models.evaluation.ct_sources import Shared
 from models.evaluation.figures import Figures, Numbers, auc_with_interval, share
@@ -184,3 +191,16 @@ def _series(root: Path, engine: Engine) -> Figures:
             "set": " or ".join(possible),
         }
     return made
+
+
+def main() -> None:
+    """Measure, and write the report and the card."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    found = figures(parser.parse_args().data)
+    keep(REPORT, "ct_covid19", found)
+    write_figures(default_folder() / "ct_covid19" / "card.md", found)
+
+
+if __name__ == "__main__":
+    main()

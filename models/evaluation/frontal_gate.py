@@ -9,8 +9,9 @@ import numpy as np
 
 from edge.engines.engine import Engine
 from edge.stages.radiograph import quality
+from edge.stages.radiograph.case import Case, first_case
 from edge.stages.radiograph.geometry import Pixels
-from edge.stages.stage import Outcome, first_case
+from edge.stages.stage import Outcome
 from edge.types import Radiograph, Severity
 from models.evaluation.figures import Figures, share
 from models.evaluation.readings import Reading
@@ -56,13 +57,13 @@ def _corrections(root: Path, engine: Engine, readings: Sequence[Reading]) -> Fig
     }
 
 
-def _ask(pixels: Pixels, engine: Engine) -> Outcome:
+def _ask(pixels: Pixels, engine: Engine) -> Outcome[Case]:
     return quality.read(first_case(Radiograph(pixels=pixels)), engine)
 
 
-def _is_refused(outcome: Outcome) -> bool:
+def _is_refused(outcome: Outcome[Case]) -> bool:
     return any(remark.severity is Severity.STOP for remark in outcome.remarks)
 
 
-def _codes(outcome: Outcome) -> set[str]:
+def _codes(outcome: Outcome[Case]) -> set[str]:
     return {remark.code for remark in outcome.remarks}

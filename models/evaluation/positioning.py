@@ -16,9 +16,9 @@ import numpy as np
 
 from edge.engines.engine import Engine
 from edge.stages.radiograph import positioning, segmentation
+from edge.stages.radiograph.case import Case, first_case
 from edge.stages.radiograph.geometry import Labels, Pixels, mask_box
 from edge.stages.radiograph.segmentation import LEFT, RIGHT
-from edge.stages.stage import Case, first_case
 from edge.types import Radiograph, Remark
 from models.evaluation import readings
 from models.evaluation.figures import Figures, share

@@ -17,9 +17,9 @@ from edge.engines.engine import Engine
 from edge.pipeline.reading import load_engines
 from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, run
 from edge.stages.radiograph import classification, severity
+from edge.stages.radiograph.case import Case, first_case
 from edge.stages.radiograph.geometry import Pixels
 from edge.stages.radiograph.registration import lung_image
-from edge.stages.stage import Case, first_case
 from edge.types import Finding, Group, Radiograph, Severity, StageResult, StageStatus
 from models.training import data
 
@@ -138,7 +138,7 @@ def _reading(row: data.Row, pixels: Pixels, by: Mapping[str, Engine]) -> Reading
         logits=logits,
         known=classification.interpret(logits, engine.card, group(row), is_opaque=case.is_opaque),
         unknown=classification.interpret(logits, engine.card, Group.UNKNOWN, is_opaque=case.is_opaque),
-        findings=tuple(finding for result in results for finding in result.findings),
+        findings=tuple(one for result in results for one in result.findings if isinstance(one, Finding)),
         severity=severity.read(case, by["opacity"]).values,
         size_px=(pixels.shape[0], pixels.shape[1]),
     )

@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from edge.engines.engine import Engine, ModelCard
 from edge.stages.radiograph import classification
+from edge.stages.radiograph.case import Case
 from edge.stages.radiograph.geometry import WORKING_SIDE, Labels, Pixels, lung_hulls, squash_labels
 from edge.stages.radiograph.registration import lung_image
-from edge.stages.stage import Case
 from edge.types import Group
 from models.evaluation.figures import Figures, auc_with_interval
 from models.evaluation.questions import covid19, is_covid

@@ -23,8 +23,8 @@ from edge.dicom.reader import Reader
 from edge.engines import registry
 from edge.engines.engine import Engine
 from edge.engines.ort import OrtEngine
-from edge.pipeline.runner import run
-from edge.stages.stage import first_case
+from edge.pipeline.runner import RADIOGRAPH_STAGES, run
+from edge.stages.radiograph.case import first_case
 from edge.types import Radiograph
 from models.evaluation.cost import network_s
 from models.evaluation.readings import engines
@@ -60,7 +60,7 @@ def _measure(
         kept = times if turn >= 2 else {}  # the first turns warm up
         for precision, by_model in (("shipped", shipped), ("FP32", fp32)):
             started = clock.monotonic()
-            _, stages = run(first_case(radiograph), by_model)
+            _, stages = run(first_case(radiograph), by_model, RADIOGRAPH_STAGES)
             kept.setdefault(f"{precision} all stages", []).append(clock.monotonic() - started)
             for stage in stages:
                 kept.setdefault(f"{precision} {stage.stage}", []).append(stage.seconds)

@@ -16,9 +16,9 @@ import numpy as np
 from edge.engines import registry
 from edge.engines.engine import Engine
 from edge.stages.radiograph import segmentation
+from edge.stages.radiograph.case import Alignment, first_case
 from edge.stages.radiograph.geometry import WORKING_SIDE, Labels, Pixels, lung_tile, squash
 from edge.stages.radiograph.registration import align
-from edge.stages.stage import Alignment, first_case
 from edge.types import Radiograph
 from models.training import data
 

@@ -216,7 +216,7 @@ def test_the_child_has_no_more_than_it_needs(reader: Reader, tmp_path: Path) -> 
     for name, value in (
         ("address space", 512 << 20),
         ("open files", 64),
-        ("file size", 400_000_000),
+        ("file size", 600_000_000),
         ("cpu time", r"\d+"),
     ):
         assert re.search(rf"Max {name} +{value} ", limits), name

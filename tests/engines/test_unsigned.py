@@ -12,7 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge.dicom.reader import Reader
-from edge.engines import registry
+from edge.engines import ort, registry
 from edge.engines.ort import OrtEngine
 from edge.engines.unsigned import with_unsigned_activations
 from edge.stages.radiograph.geometry import tile
@@ -103,7 +103,7 @@ def node_by_node(model: bytes) -> onnxruntime.InferenceSession:
 
 def fused(model: bytes) -> Floats:
     """What the integer kernels compute that the runtime puts in place of the nodes."""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = ort.session(model, 1, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
     return np.asarray(session.run(None, {"image": images()})[0])
 
 

@@ -15,15 +15,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pydicom
 import pytest
 
 from edge.config import DestinationSettings, DicomSettings, Settings
 from edge.dicom import certificates
+from edge.export import making
+from edge.objects.case import make
 from edge.store import sent
 from edge.types import Kind
 from tests.export.test_courier import delivered
 from tests.support.box import eventually, running
-from tests.support.exports import CLASSES, box_with, courier, drain, put_result, states
+from tests.support.cases import case, faults
+from tests.support.exports import CLASSES, box_with, courier, drain, put_result, small_object, states
 from tests.support.pacs import Orthanc, free_port, orthanc
 
 pytestmark = pytest.mark.usefixtures("small_objects")
@@ -187,21 +192,46 @@ def test_orthanc_that_lost_what_it_took_gets_it_again(tmp_path: Path) -> None:
         assert len(instances(peer)) == 1
 
 
-def test_storescp_of_dcmtk_gets_all_five(tmp_path: Path) -> None:
+@contextmanager
+def storescp(folder: Path, *options: str) -> Generator[DestinationSettings, None, None]:
+    """dcmtk's storescp, which writes into ``folder``."""
     port = free_port()
-    (tmp_path / "got").mkdir()
-    command = ["storescp", "-aet", "STORESCP", "-od", str(tmp_path / "got"), "+xa", str(port)]
+    folder.mkdir()
+    command = ["storescp", "-aet", "STORESCP", "-od", str(folder), *options, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        box = box_with(tmp_path / "box", pacs(port, ae_title="STORESCP", objects=ALL))
-        put_result(box)
-
-        def arrived() -> bool:
-            settle(box)
-            return states(box) == ["stored"] * 5
-
-        eventually(arrived)
+        yield pacs(port, ae_title="STORESCP", objects=ALL)
     finally:
         process.kill()
         process.wait()
+
+
+def all_stored(box: Settings) -> bool:
+    settle(box)
+    return states(box) == ["stored"] * 5
+
+
+def test_storescp_of_dcmtk_gets_all_five(tmp_path: Path) -> None:
+    with storescp(tmp_path / "got", "+xa") as peer:
+        box = box_with(tmp_path / "box", peer)
+        put_result(box)
+        eventually(lambda: all_stored(box))
     assert len(list((tmp_path / "got").iterdir())) == 5 and delivered(box), "it offers no commitment"
+
+
+def test_an_archive_that_knows_no_jpeg_gets_the_captured_image_uncompressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = make(case(), Kind.SECONDARY_CAPTURE)
+    monkeypatch.setattr(
+        making, "make", lambda of, kind: real if kind is Kind.SECONDARY_CAPTURE else small_object(of, kind)
+    )
+    with storescp(tmp_path / "got") as peer:
+        box = box_with(tmp_path / "box", peer)
+        put_result(box)
+        eventually(lambda: all_stored(box))
+    (path,) = (tmp_path / "got").glob("SC*")
+    got = pydicom.dcmread(path)
+    assert not got.file_meta.TransferSyntaxUID.is_compressed and got.SOPInstanceUID == real.SOPInstanceUID
+    assert np.array_equal(got.pixel_array, real.pixel_array) and got.PhotometricInterpretation == "RGB"
+    assert got.LossyImageCompression == "01" and faults(got, tmp_path) == []

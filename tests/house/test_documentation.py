@@ -16,9 +16,10 @@ import pytest
 
 from edge.__main__ import _parser
 from edge.config import Settings
-from edge.errors import ModelError, ReadingError, UnreadableError
+from edge.errors import ModelError, ReadingError, SeriesError, UnreadableError
 from edge.pipeline import reading
 from edge.pipeline.schema import to_json
+from edge.stages import tomography
 from edge.stages.radiograph import classification, positioning, quality, registration, segmentation
 from edge.types import Remark, StageResult, StageStatus, State, StudyResult
 from tests.house import source
@@ -29,7 +30,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-REMARKING = (quality, segmentation, positioning, registration, classification, reading)
+REMARKING = (
+    *(quality, segmentation, positioning, registration, classification, reading),
+    *(tomography.quality, tomography.segmentation, tomography.positioning, tomography.registration),
+    *(tomography.detection, tomography.classification),
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -65,6 +70,12 @@ def test_every_code_of_an_unreadable_file_is_explained() -> None:
     explained = (ROOT / "docs" / "result.md").read_text(encoding="utf-8")
     missing = [code for code in UnreadableError.texts if f"| `{code}` |" not in explained]
     assert missing == []
+
+
+def test_every_code_of_a_series_is_explained() -> None:
+    explained = (ROOT / "docs" / "result.md").read_text(encoding="utf-8")
+    table = explained[explained.index("## Codes of CT series") : explained.index("## Codes of remarks")]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(SeriesError.texts)
 
 
 def test_every_remark_is_explained_with_its_severity() -> None:

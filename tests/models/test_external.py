@@ -14,7 +14,7 @@ import pytest
 
 from edge.engines.engine import Engine
 from edge.stages.radiograph import quality
-from edge.stages.stage import first_case
+from edge.stages.radiograph.case import first_case
 from edge.types import Radiograph, Severity
 from models.evaluation import readings
 from models.evaluation.figures import auc

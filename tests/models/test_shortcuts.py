@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edge.stages.radiograph.case import Case, first_case
 from edge.stages.radiograph.classification import Claim
 from edge.stages.radiograph.geometry import Labels, Pixels, warp_labels
 from edge.stages.radiograph.registration import align, lung_image
-from edge.stages.stage import Case, first_case
 from edge.types import Decision, Mask, Radiograph
 from models.evaluation import shortcuts
 from models.evaluation.readings import Reading

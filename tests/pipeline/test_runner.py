@@ -12,7 +12,8 @@ import pytest
 from edge.engines.engine import Engine
 from edge.errors import ModelError
 from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, run
-from edge.stages.stage import Case, Outcome, Stage, first_case
+from edge.stages.radiograph.case import Case, first_case
+from edge.stages.stage import Outcome, Stage
 from edge.types import Mask, Radiograph, Remark, Severity, StageResult, StageStatus
 from tests.support import engines
 from tests.support.engines import ScriptedEngine
@@ -21,26 +22,26 @@ NOTE = Remark(code="note", text="A note.", severity=Severity.WARN)
 STOP = Remark(code="stop", text="No.", severity=Severity.STOP)
 ENGINES: Engines = {name: ScriptedEngine(engines.card(name), lambda image: [0]) for name in "abc"}
 
-Read = Callable[[Case, Engine], Outcome]
+Read = Callable[[Case, Engine], Outcome[Case]]
 
 
 def first() -> Case:
     return first_case(Radiograph(pixels=np.zeros((64, 64), np.float32)))
 
 
-def good(case: Case, engine: Engine) -> Outcome:
+def good(case: Case, engine: Engine) -> Outcome[Case]:
     return Outcome(case=case, values={"by": engine.card.name})
 
 
-def noting(case: Case, engine: Engine) -> Outcome:
+def noting(case: Case, engine: Engine) -> Outcome[Case]:
     return Outcome(case=case, remarks=(NOTE,))
 
 
-def stopping(case: Case, engine: Engine) -> Outcome:
+def stopping(case: Case, engine: Engine) -> Outcome[Case]:
     return Outcome(case=case, remarks=(NOTE, STOP))
 
 
-def breaking(case: Case, engine: Engine) -> Outcome:
+def breaking(case: Case, engine: Engine) -> Outcome[Case]:
     raise ZeroDivisionError("CANARY^NAME")
 
 
@@ -58,7 +59,7 @@ def test_a_lack_of_memory_is_no_fault_of_one_stage(error: Exception) -> None:
     if isinstance(error, cv2.error):
         error.code = cv2.Error.StsNoMem
 
-    def greedy(case: Case, engine: Engine) -> Outcome:
+    def greedy(case: Case, engine: Engine) -> Outcome[Case]:
         raise error
 
     with pytest.raises(MemoryError):
@@ -68,7 +69,7 @@ def test_a_lack_of_memory_is_no_fault_of_one_stage(error: Exception) -> None:
 def test_each_stage_is_announced_before_it_runs() -> None:
     told: list[str] = []
 
-    def checking(case: Case, engine: Engine) -> Outcome:
+    def checking(case: Case, engine: Engine) -> Outcome[Case]:
         assert told[-1] == f"stage {engine.card.name}"
         return Outcome(case=case)
 
@@ -87,7 +88,7 @@ def test_stages_run_in_their_order_and_name_their_models() -> None:
 
 
 def test_a_stage_sees_what_the_one_before_it_left() -> None:
-    def turning(case: Case, engine: Engine) -> Outcome:
+    def turning(case: Case, engine: Engine) -> Outcome[Case]:
         return Outcome(case=replace(case, turned_deg=case.turned_deg + 90))
 
     stages = tuple(Stage(name=name, model=name, read=turning) for name in "abc")
@@ -111,7 +112,7 @@ def test_a_stage_that_breaks_hides_none_of_the_others(capsys: pytest.CaptureFixt
 
 
 def test_a_broken_stage_leaves_the_case_as_it_found_it() -> None:
-    def half_done(case: Case, engine: Engine) -> Outcome:
+    def half_done(case: Case, engine: Engine) -> Outcome[Case]:
         replace(case, turned_deg=90)
         raise ValueError
 
@@ -140,7 +141,7 @@ def test_a_model_that_must_not_be_used_fails_its_stage_with_its_text(code: str) 
 
 
 def test_a_runtime_that_fails_while_it_runs_is_said() -> None:
-    def failing(case: Case, engine: Engine) -> Outcome:
+    def failing(case: Case, engine: Engine) -> Outcome[Case]:
         raise ModelError("model_broken", model=engine.card.name)
 
     results = run_all(good, failing, good)

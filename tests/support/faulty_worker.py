@@ -22,7 +22,8 @@ import numpy as np
 from edge import process
 from edge.engines.engine import Engine
 from edge.pipeline import reading, runner, worker
-from edge.stages.stage import Case, Outcome, Stage
+from edge.stages.radiograph.case import Case
+from edge.stages.stage import Outcome, Stage
 
 STEPS = (*(stage.name for stage in runner.RADIOGRAPH_STAGES), "storing")
 FIRST_HANGING_PX = 600
@@ -35,13 +36,13 @@ _ROOM_BYTES = 256 << 20
 def main() -> int:
     """Run the worker with its faults."""
     stages = tuple(_faulty(number, stage) for number, stage in enumerate(runner.RADIOGRAPH_STAGES))
-    reading.run = partial(runner.run, stages=stages)  # type: ignore[assignment]
+    reading.RADIOGRAPH_STAGES = stages
     worker.write_pictures = partial(_store, worker.write_pictures)  # type: ignore[assignment]
     return process.main()
 
 
-def _faulty(number: int, stage: Stage) -> Stage:
-    def read(case: Case, engine: Engine) -> Outcome:
+def _faulty(number: int, stage: Stage[Case]) -> Stage[Case]:
+    def read(case: Case, engine: Engine) -> Outcome[Case]:
         rows = case.radiograph.pixels.shape[0]
         if rows == FIRST_HANGING_PX + number:
             _hang()
@@ -49,6 +50,7 @@ def _faulty(number: int, stage: Stage) -> Stage:
             _limit_memory()
             LACKS[rows - FIRST_GREEDY_PX](engine)
         is_to_hang_later = FIRST_HANGING_PX <= rows < FIRST_HANGING_PX + len(STEPS)
+        assert stage.read is not None
         return Outcome(case=case) if is_to_hang_later else stage.read(case, engine)
 
     return replace(stage, read=read)

@@ -52,12 +52,12 @@ def phantom(height: int = 512, width: int = 448, bits: int = 12) -> npt.NDArray[
 def dx(pixels: npt.NDArray[np.uint16] | None = None, bits: int = 12, **elements: Any) -> Dataset:
     """A digital radiograph (PS3.3 A.26) with invented names; further elements by keyword."""
     pixels = phantom(bits=bits) if pixels is None else pixels
-    dataset = _object(DigitalXRayImageStorageForPresentation, "DX", ExplicitVRLittleEndian)
+    dataset = new_object(DigitalXRayImageStorageForPresentation, "DX", ExplicitVRLittleEndian)
     dataset.ViewPosition = "PA"
     dataset.ImagerPixelSpacing = [0.8, 0.8]
     _describe(dataset, pixels.shape[0], pixels.shape[1], bits)
     dataset.PixelData = pixels.astype("<u2").tobytes()
-    _set(dataset, elements)
+    set_elements(dataset, elements)
     return dataset
 
 
@@ -210,9 +210,9 @@ def colour_jpeg(path: Path) -> Path:
 def colour_dicom(path: Path) -> Path:
     """A photograph as a Secondary Capture in RGB."""
     pixels = photograph()
-    dataset = _object(SecondaryCaptureImageStorage, "OT", ExplicitVRLittleEndian)
+    dataset = new_object(SecondaryCaptureImageStorage, "OT", ExplicitVRLittleEndian)
     _describe(dataset, 480, 640, bits=8)
-    _set(dataset, {"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3, "PlanarConfiguration": 0})
+    set_elements(dataset, {"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3, "PlanarConfiguration": 0})
     dataset.PixelData = pixels.tobytes()
     return save(dataset, path)
 
@@ -220,9 +220,9 @@ def colour_dicom(path: Path) -> Path:
 def ultrasound_multi_frame(path: Path, frames: int = 12) -> Path:
     """A sequence of ultrasound frames."""
     pixels = np.random.default_rng(3).integers(0, 256, (frames, 120, 160), dtype=np.uint8)
-    dataset = _object(UltrasoundMultiFrameImageStorage, "US", ExplicitVRLittleEndian)
+    dataset = new_object(UltrasoundMultiFrameImageStorage, "US", ExplicitVRLittleEndian)
     _describe(dataset, 120, 160, bits=8)
-    _set(dataset, {"NumberOfFrames": frames, "FrameTime": 40.0, "PixelData": pixels.tobytes()})
+    set_elements(dataset, {"NumberOfFrames": frames, "FrameTime": 40.0, "PixelData": pixels.tobytes()})
     return save(dataset, path)
 
 
@@ -308,7 +308,8 @@ REFUSED: dict[str, tuple[Writer, str]] = {
 }
 
 
-def _object(sop_class: UID, modality: str, transfer_syntax: UID) -> Dataset:
+def new_object(sop_class: UID, modality: str, transfer_syntax: UID) -> Dataset:
+    """An object of this kind of an invented patient, without an image."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = transfer_syntax
@@ -328,7 +329,7 @@ def _object(sop_class: UID, modality: str, transfer_syntax: UID) -> Dataset:
         "AccessionNumber": "ACC-1",
         "InstanceNumber": 1,
     }
-    _set(dataset, elements)
+    set_elements(dataset, elements)
     return dataset
 
 
@@ -343,10 +344,11 @@ def _describe(dataset: Dataset, rows: int, columns: int, bits: int) -> None:
         "HighBit": bits - 1,
         "PixelRepresentation": 0,
     }
-    _set(dataset, elements)
+    set_elements(dataset, elements)
 
 
-def _set(dataset: Dataset, elements: dict[str, Any]) -> None:
+def set_elements(dataset: Dataset, elements: dict[str, Any]) -> None:
+    """Set attributes by keyword."""
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
 
@@ -354,7 +356,7 @@ def _set(dataset: Dataset, elements: dict[str, Any]) -> None:
 def _save_encapsulated(frame: bytes, transfer_syntax: UID, path: Path, side_px: int) -> Path:
     dataset = dx(bits=8)
     dataset.file_meta.TransferSyntaxUID = transfer_syntax
-    _set(dataset, {"Rows": side_px, "Columns": side_px, "BitsAllocated": 8, "PixelData": encapsulate([frame])})
+    set_elements(dataset, {"Rows": side_px, "Columns": side_px, "BitsAllocated": 8, "PixelData": encapsulate([frame])})
     dataset["PixelData"].VR = "OB"
     return save(dataset, path)
 

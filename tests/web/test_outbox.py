@@ -12,14 +12,14 @@ from edge.__main__ import main
 from edge.config import DestinationSettings, Settings, StorageSettings
 from edge.errors import SendError
 from edge.health.doctor import examine
-from edge.store import facts, outbox, retention, sent
+from edge.store import facts, outbox, retention, sent, troubles
 from edge.store.database import connect, writing
 from edge.store.outbox import Item, Report
 from edge.types import State
 from edge.web.app import create_app
 from tests.support.exports import archive, box_with, put_result, states
 
-WORDS = outbox.trouble(SendError("object_refused", peer="PACS", status="0xC000"), "<b>slope</b> of Pat", ["Pat"])
+WORDS = troubles.trouble(SendError("object_refused", peer="PACS", status="0xC000"), "<b>slope</b> of Pat", ["Pat"])
 
 
 @pytest.fixture
@@ -60,6 +60,36 @@ def test_a_dead_object_is_shown_with_the_peers_words_and_a_button(box: Settings,
     assert client.get(f"/outbox/{number}/retry").status_code == 303
 
 
+def test_all_that_one_archive_did_not_take_is_sent_again_by_one_touch(tmp_path: Path) -> None:
+    box = box_with(tmp_path / "two", archive(104), archive(105, name="Other archive"))
+    put_result(box), put_result(box)
+    with connect(box.database) as database:
+        for name in ("PACS", "Other archive"):
+            for item in outbox.due(database, name, 10):
+                outbox.bury(database, item, box.destination[0], WORDS)
+    client = create_app(box).test_client()
+    assert client.get("/outbox").text.count("Send all 2 again") == 2
+    assert client.post("/outbox/retry", data={"destination": "Other archive"}, headers=OWN).status_code == 303
+    assert states(box) == ["dead", "queued", "dead", "queued"]
+    assert client.get("/outbox").text.count("Send all 2 again") == 1
+    assert client.post("/outbox/retry", data={}, headers=OWN).headers["Location"] == "/outbox"
+    assert states(box) == ["dead", "queued", "dead", "queued"], "no name is not all of them"
+    assert client.get("/outbox/retry").status_code == 303
+    assert client.post("/outbox/retry", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+def test_worklist_and_study_say_that_a_result_could_not_be_sent(box: Settings, client: FlaskClient) -> None:
+    key = kill(box)
+    other = put_result(box)
+    rows = client.get("/").text.split('<li id="study-')
+    (dead,) = [row for row in rows if row.startswith(key)]
+    (waiting,) = [row for row in rows if row.startswith(other)]
+    assert "The result could not be sent" in dead and "could not be sent" not in waiting
+    told = client.get(f"/study/{key}").text.split('id="sent"')[1].split("<details")[0]
+    assert "PACS refuses the object (0xC000)." in told and 'href="/outbox"' in told
+    assert 'href="/outbox"' not in client.get(f"/study/{other}").text
+
+
 @pytest.mark.parametrize("number", ["999", "0", "9" * 25])
 def test_there_is_no_other_object_to_send_again(client: FlaskClient, number: str) -> None:
     assert client.post(f"/outbox/{number}/retry", headers=OWN).status_code == 404
@@ -85,7 +115,7 @@ def test_the_page_of_a_study_says_what_became_of_its_result(box: Settings, clien
 
     def told() -> str:
         page = client.get(f"/study/{key}").text
-        return page.split("Sent to PACS</dt>")[1].split("</dd>")[0]
+        return page.split("To PACS: ")[1].split("</li>")[0]
 
     assert "Waiting since" in told()
     with connect(box.database) as database:
@@ -107,7 +137,7 @@ def test_a_box_without_destinations_says_nothing_of_them(tmp_path: Path) -> None
     key = put_result(box)
     client = create_app(box).test_client()
     assert "No archive is set up" in client.get("/outbox").text
-    assert 'href="/outbox"' not in client.get("/status").text and "Sent to" not in client.get(f"/study/{key}").text
+    assert 'href="/outbox"' not in client.get("/status").text and "To PACS" not in client.get(f"/study/{key}").text
 
 
 def test_what_waits_for_an_archive_that_the_settings_do_not_name_is_told(box: Settings) -> None:
@@ -119,7 +149,7 @@ def test_what_waits_for_an_archive_that_the_settings_do_not_name_is_told(box: Se
 def test_status_and_doctor_tell_of_waiting_and_dead_ones(box: Settings, client: FlaskClient) -> None:
     kill(box)
     with connect(box.database) as database:
-        sent.note_answer(database, "PACS", outbox.trouble(SendError("unreachable", peer="PACS")))
+        sent.note_answer(database, "PACS", troubles.trouble(SendError("unreachable", peer="PACS")))
     page = client.get("/status").text
     assert "0 arrived, 1 wait, 1 not sent" in page and "PACS cannot be reached" in page and 'href="/outbox"' in page
     (line,) = [found for found in examine(box, dict) if found.text.startswith("Destination PACS")]

@@ -22,10 +22,11 @@ import numpy.typing as npt
 
 from edge.engines.engine import Engine, ModelCard
 from edge.stages.numbers import sigmoid, softmax
+from edge.stages.radiograph.case import Case
 from edge.stages.radiograph.geometry import Pixels, with_mirror
 from edge.stages.radiograph.registration import lung_image
 from edge.stages.radiograph.segmentation import IMPLAUSIBLE_LUNGS
-from edge.stages.stage import Case, Outcome, Stage
+from edge.stages.stage import Outcome, Stage
 from edge.types import N_, Decision, Group, Remark, Severity
 
 ADULT_FROM_YEARS = 18.0
@@ -78,7 +79,7 @@ class _Head:
     limits: Mapping[str, float]
 
 
-def read(case: Case, engine: Engine) -> Outcome:
+def read(case: Case, engine: Engine) -> Outcome[Case]:
     """Classify the lungs; without plausible lungs, refer."""
     group = group_of(case.radiograph.patient_age_years)
     claim = NO_CLAIM

@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from edge.engines.engine import Engine
 from edge.stages.numbers import sigmoid
+from edge.stages.radiograph.case import Alignment, Case
 from edge.stages.radiograph.geometry import Labels, Matrix, Pixels, pixel_matrix, squash_labels, with_mirror
 from edge.stages.radiograph.registration import lung_image
 from edge.stages.radiograph.zones import LEFT_ZONES, NUMBERS, RIGHT_ZONES, share_of
-from edge.stages.stage import Alignment, Case, Outcome, Stage
+from edge.stages.stage import Outcome, Stage
 from edge.types import Finding, Zone
 
 OPACITY, CONSOLIDATION, SEVERITY = range(3)
@@ -32,7 +33,7 @@ Maps = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 
-def read(case: Case, engine: Engine) -> Outcome:
+def read(case: Case, engine: Engine) -> Outcome[Case]:
     """Mark opacities; without aligned lungs there is nothing to mark."""
     if case.alignment is None:
         return Outcome(case=case)

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.stages.radiograph.case import Case
 from edge.stages.radiograph.classification import ADULT_FROM_YEARS
 from edge.stages.radiograph.geometry import Box, Labels, Pixels, mask_box
 from edge.stages.radiograph.segmentation import LEFT, RIGHT
-from edge.stages.stage import Case
 
 Measures = dict[str, float | None]
 """Measures by name; None where one has no meaning."""

@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 
 from edge.engines.engine import Engine
+from edge.stages.radiograph.case import Case
 from edge.stages.radiograph.measures import Measured, Measures, measure
-from edge.stages.stage import Case, Outcome, Stage
+from edge.stages.stage import Outcome, Stage
 from edge.types import N_, Remark, Severity
 
 CUT_OFF_TOP = Remark(
@@ -129,7 +130,7 @@ _CUT_LOW = frozenset({CUT_OFF_TOP.code, CUT_OFF_RIGHT_ANGLE.code, CUT_OFF_LEFT_A
 """Codes of remarks that say that a lung is higher than what is seen of it."""
 
 
-def read(case: Case, engine: Engine) -> Outcome:
+def read(case: Case, engine: Engine) -> Outcome[Case]:
     """Measure the outlines against the limits of the model that drew them; the network does not run again."""
     limits = engine.card.thresholds
     measured = measure(case)

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from edge.engines.engine import Engine
 from edge.stages.numbers import sigmoid, softmax
+from edge.stages.radiograph.case import Case
 from edge.stages.radiograph.geometry import tile
-from edge.stages.stage import Case, Outcome, Stage
+from edge.stages.stage import Outcome, Stage
 from edge.types import N_, Remark, Severity
 
 NOT_FRONTAL_CHEST = Remark(
@@ -44,7 +45,7 @@ INVERTED = Remark(
 )
 
 
-def read(case: Case, engine: Engine) -> Outcome:
+def read(case: Case, engine: Engine) -> Outcome[Case]:
     """Run the gate, correct what can be corrected safely, and run it again on the result."""
     answer = _ask(case.pixels, engine)
     limits = engine.card.thresholds

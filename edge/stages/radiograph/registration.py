@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.engines.engine import Engine
+from edge.stages.radiograph.case import Alignment, Case
 from edge.stages.radiograph.geometry import (
     WORKING_SIDE,
     Labels,
@@ -35,7 +36,7 @@ from edge.stages.radiograph.geometry import (
 )
 from edge.stages.radiograph.segmentation import LEFT, RIGHT
 from edge.stages.radiograph.zones import zone_labels
-from edge.stages.stage import Alignment, Case, Outcome, Stage
+from edge.stages.stage import Outcome, Stage
 from edge.types import N_, Remark, Severity
 
 _SIDE = 128
@@ -51,7 +52,7 @@ NOT_ALIGNED = Remark(
 )
 
 
-def read(case: Case, engine: Engine) -> Outcome:
+def read(case: Case, engine: Engine) -> Outcome[Case]:
     """Align the lungs; without lungs there is nothing to align."""
     if case.lungs is None:
         return Outcome(case=case)

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.engines.engine import Engine
+from edge.stages.radiograph.case import Case
 from edge.stages.radiograph.geometry import Labels, tile
-from edge.stages.stage import Case, Outcome, Stage
+from edge.stages.stage import Outcome, Stage
 from edge.types import N_, Mask, Remark, Severity
 
 Line = tuple[int, int, int]
@@ -41,7 +42,7 @@ AP_VIEW = Remark(
 )
 
 
-def read(case: Case, engine: Engine) -> Outcome:
+def read(case: Case, engine: Engine) -> Outcome[Case]:
     """Outline lungs and heart; implausible ones are said and not handed on."""
     logits = engine.run(tile(case.pixels, engine.card.side)[None])[0]  # (5, S / 2, S / 2)
     right, left, heart, full_right, full_left = outlines(logits, _size(case.pixels.shape))

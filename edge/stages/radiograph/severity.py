@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.engines.engine import Engine
+from edge.stages.radiograph.case import Case
 from edge.stages.radiograph.detection import OPACITY, SEVERITY, Maps
 from edge.stages.radiograph.geometry import Labels, squash_labels
 from edge.stages.radiograph.zones import mean_by_zone, share_of
-from edge.stages.stage import Case, Outcome, Stage
+from edge.stages.stage import Outcome, Stage
 from edge.types import Grade, Zone
 
 MOST_BY_ZONE, MOST_EXTENT, MOST_OPACITY = 3.0, 8.0, 6.0
@@ -26,7 +27,7 @@ _GRADES = ((6.0, Grade.MILD), (12.0, Grade.MODERATE), (18.0, Grade.SEVERE))
 """Thirds of the Brixia score's range."""
 
 
-def read(case: Case, engine: Engine) -> Outcome:
+def read(case: Case, engine: Engine) -> Outcome[Case]:
     """Score the maps of the detection; without them no severity is given."""
     if case.alignment is None or case.opacity is None:
         return Outcome(case=case)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from edge.stages.radiograph import classification
+from edge.stages.radiograph.case import Case, first_case
 from edge.stages.radiograph.classification import Claim, group_of, interpret
 from edge.stages.radiograph.registration import align, lung_image
-from edge.stages.stage import Case, Outcome, first_case
+from edge.stages.stage import Outcome
 from edge.types import Decision, Group, Mask, Radiograph
 from tests.support import engines, inputs
 from tests.support.engines import PNEUMONIA_LIMITS, PNEUMONIA_OUTPUTS, ScriptedEngine, pneumonia_logits
@@ -37,13 +38,13 @@ def aligned(case: Case, found: Mask) -> Case:
     return replace(case, lungs=found, alignment=align(found.labels, engines.LUNG_LIMITS))
 
 
-def read(age_years: float | None, *, has_lungs: bool = True, **outputs: float) -> tuple[Outcome, ScriptedEngine]:
+def read(age_years: float | None, *, has_lungs: bool = True, **outputs: float) -> tuple[Outcome[Case], ScriptedEngine]:
     case = first_case(Radiograph(pixels=PIXELS, patient_age_years=age_years))
     engine = ScriptedEngine(CARD, lambda image: pneumonia_logits(**outputs))
     return classification.read(aligned(case, lungs()) if has_lungs else case, engine), engine
 
 
-def codes(outcome: Outcome) -> list[str]:
+def codes(outcome: Outcome[Case]) -> list[str]:
     return [remark.code for remark in outcome.remarks]
 
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from edge.stages.radiograph import detection
+from edge.stages.radiograph.case import Case, first_case
 from edge.stages.radiograph.registration import align
-from edge.stages.stage import Case, Outcome, first_case
+from edge.stages.stage import Outcome
 from edge.types import Mask, Radiograph, Zone
 from tests.support import engines
 from tests.support.engines import LUNG_LIMITS, OPACITY_LIMITS, ScriptedEngine, both_ways, opacity_logits
@@ -31,7 +32,7 @@ def chest(size: tuple[int, int] = SIZE) -> Case:
     return replace(case, lungs=Mask(labels=labels, names={}), alignment=align(labels, LUNG_LIMITS))
 
 
-def detect(maps: Maps, size: tuple[int, int] = SIZE, **limits: float) -> Outcome:
+def detect(maps: Maps, size: tuple[int, int] = SIZE, **limits: float) -> Outcome[Case]:
     card = engines.card("opacity", thresholds=OPACITY_LIMITS | limits)
     return detection.read(chest(size), ScriptedEngine(card, both_ways(maps)))
 

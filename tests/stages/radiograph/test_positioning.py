@@ -15,8 +15,9 @@ from hypothesis import strategies as some
 from hypothesis.extra import numpy as arrays
 
 from edge.stages.radiograph import positioning
+from edge.stages.radiograph.case import Case, first_case
 from edge.stages.radiograph.measures import SIDE_FEATURES, exposed_field, measure
-from edge.stages.stage import Case, Outcome, first_case
+from edge.stages.stage import Outcome
 from edge.types import Mask, Radiograph, Severity
 from tests.support import engines
 from tests.support.engines import ScriptedEngine
@@ -52,7 +53,7 @@ def ellipse(image: npt.NDArray[np.uint8], at: tuple[int, int, int, int], value: 
     cv2.ellipse(image, (column, row), (half_width, half_height), 0, 0, 360, value, cv2.FILLED)
 
 
-def read(case: Case, **limits: Any) -> Outcome:
+def read(case: Case, **limits: Any) -> Outcome[Case]:
     card = engines.card("lung_field", thresholds=engines.LUNG_LIMITS | limits)
     engine = ScriptedEngine(card, lambda image: [0])
     outcome = positioning.read(case, engine)
@@ -60,7 +61,7 @@ def read(case: Case, **limits: Any) -> Outcome:
     return outcome
 
 
-def codes(outcome: Outcome) -> set[str]:
+def codes(outcome: Outcome[Case]) -> set[str]:
     return {remark.code for remark in outcome.remarks}
 
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from edge.stages.radiograph import quality
-from edge.stages.stage import Outcome, first_case
+from edge.stages.radiograph.case import Case, first_case
+from edge.stages.stage import Outcome
 from edge.types import Radiograph, Severity
 from tests.support import engines
 from tests.support.engines import ScriptedEngine, gate_logits
@@ -22,7 +23,7 @@ UPRIGHT[:70, :60] = 1.0
 """Dark, with a bright mark in the upper left corner."""
 
 
-def ask(pixels: Floats, answer: Callable[[Floats], Any]) -> tuple[Outcome, ScriptedEngine]:
+def ask(pixels: Floats, answer: Callable[[Floats], Any]) -> tuple[Outcome[Case], ScriptedEngine]:
     engine = ScriptedEngine(engines.card(), answer)
     return quality.read(first_case(Radiograph(pixels=pixels)), engine), engine
 
@@ -35,7 +36,7 @@ def looking(image: Floats) -> list[float]:
     return gate_logits(quarter_turns=int(np.argmax(corners)), inverted=inverted)
 
 
-def codes(outcome: Outcome) -> list[str]:
+def codes(outcome: Outcome[Case]) -> list[str]:
     return [remark.code for remark in outcome.remarks]
 
 

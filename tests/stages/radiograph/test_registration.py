@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from edge.stages.radiograph import registration
+from edge.stages.radiograph.case import first_case
 from edge.stages.radiograph.geometry import pixel_matrix, warp_labels
-from edge.stages.stage import first_case
 from edge.types import Mask, Radiograph
 from tests.support import engines
 from tests.support.engines import LUNG_LIMITS, ScriptedEngine

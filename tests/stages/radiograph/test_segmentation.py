@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from edge.stages.radiograph import segmentation
-from edge.stages.stage import Outcome, first_case
+from edge.stages.radiograph.case import Case, first_case
+from edge.stages.stage import Outcome
 from edge.types import Radiograph, Severity
 from tests.support import engines
 from tests.support.engines import TWO_LUNGS, ScriptedEngine, lung_planes
@@ -23,7 +24,7 @@ SMALL = (slice(6, 12), slice(20, 28))
 
 def outline(
     planes: npt.NDArray[np.float32], size: tuple[int, int] = (512, 448), turned_deg: int = 0, **limits: float
-) -> Outcome:
+) -> Outcome[Case]:
     """What the stage makes of an answer of the network, for an upright image of this size."""
     card = engines.card("lung_field", thresholds=engines.LUNG_LIMITS | limits)
     upright = np.zeros(size, np.float32)
