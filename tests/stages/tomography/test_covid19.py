@@ -112,6 +112,15 @@ def test_lungs_without_any_structure_cannot_be_told_from_their_surroundings() ->
     assert np.allclose(lung_crop(pixels, labels, 128), LUNG_GREY)
 
 
+def test_opacity_is_held_against_the_median_of_the_lung_and_not_against_its_darkest_part() -> None:
+    labels = np.zeros((200, 200), np.uint8)
+    labels[40:160, 20:80], labels[40:160, 120:180] = 1, 2
+    pixels = np.where(labels > 0, 0.2, 0.7).astype(np.float32)
+    pixels[40:80, 20:80] = 0.1
+    crop = lung_crop(pixels, labels, 128)
+    assert np.allclose(crop[80:, 10:40], LUNG_GREY, atol=1e-3) and crop[20, 20] < LUNG_GREY - 0.05
+
+
 def test_a_dense_hole_in_a_lung_belongs_to_it() -> None:
     labels = np.zeros((200, 200), np.uint8)
     labels[40:160, 20:80], labels[40:160, 120:180] = 1, 2
