@@ -57,7 +57,10 @@ def _written(case: Case, picture_mm: float) -> Paper:
     tongue = speaking(case.language)
     classification = case.report.get("classification") or {}
     verdict = wording.verdict(
-        State(case.report["state"]), classification.get("decision"), classification.get("probabilities")
+        State(case.report["state"]),
+        classification.get("decision"),
+        classification.get("probabilities"),
+        case.report.get("modality"),
     )
     foot = Foot(
         limits=f"{tongue.text(wording.RESEARCH)}. {tongue.text(wording.UNVERIFIED)}.",
@@ -159,7 +162,7 @@ def _quality(sheet: Sheet) -> None:
 def _limits(sheet: Sheet) -> None:
     tongue = sheet.tongue
     sheet.paper.heading(tongue.text(N_("Limits of use")))
-    sheet.paper.paragraph(" ".join(tongue.text(limit) for limit in wording.LIMITS), 6.8)
+    sheet.paper.paragraph(" ".join(tongue.text(limit) for limit in wording.limits(sheet.result.get("modality"))), 6.8)
 
 
 def _signature(sheet: Sheet) -> None:
