@@ -159,6 +159,8 @@ class SetupError(EdgeError):
         "unreadable_folder": N_("The folder %(path)s could not be opened. Check its permissions."),
         "no_files": N_("There is no file to read."),
         "no_permission": N_("No permission to write to %(path)s."),
+        "no_space": N_("There is no room on the disk for %(path)s. Make room there."),
+        "no_folder": N_("%(path)s is a file, and no folder."),
         "read_only": N_("The disk of %(path)s is read-only. Check the disk, and how it is mounted."),
         "no_reader": N_("The process that reads files does not start. Run chest-edge doctor."),
         "examples_missing": N_("The example studies are not installed. Install the package pydicom-data."),
@@ -246,6 +248,7 @@ class ObjectError(EdgeError):
         "bad_image_uid": N_(
             "The image has no valid SOP Instance UID, so that no object can refer to it. Check the X-ray unit."
         ),
+        "no_header": N_("A picture has no DICOM header, so that no object can be made of its result."),
         "no_picture": N_("The picture of this reading is gone from the disk, so that it cannot be sent."),
         "too_large": N_("The image has more than %(limit)s million pixels, too many for a segmentation."),
         "other_size": N_("The header names another size than the image has, so that no mark can be laid over it."),

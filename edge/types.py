@@ -243,6 +243,44 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lesion:
+    """One connected opacity of a chest CT.
+
+    Attributes
+    ----------
+    code : ``ground_glass_opacity`` or ``consolidation``.
+    laterality : ``right`` or ``left``, of the patient.
+    zone : where most of it lies.
+    lung_percent : the share of that lung, 0 to 100.
+    mean_hu : its mean density.
+    slice_number : where it is largest; slices count from 1 at the head.
+    slices : its first and last slice.
+    """
+
+    code: str
+    laterality: str
+    zone: Zone
+    volume_ml: float
+    lung_percent: float
+    mean_hu: float
+    slice_number: int
+    slices: tuple[int, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in a result."""
+        return {
+            "code": self.code,
+            "laterality": self.laterality,
+            "zone": self.zone.value,
+            "volume_ml": round(self.volume_ml, 2),
+            "lung_percent": round(self.lung_percent, 2),
+            "mean_hu": round(self.mean_hu),
+            "slice": self.slice_number,
+            "slices": list(self.slices),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
     """What one stage found, how long it took, and with which model.
 
@@ -264,7 +302,7 @@ class StageResult:
     values: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
     masks: Mapping[str, Mask] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding | Lesion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from edge.config import Settings
 from edge.dicom.reader import Reader
-from edge.errors import ExportError, SetupError, UnreadableError
+from edge.errors import ExportError, UnreadableError
 from edge.store import journal, studies
 from edge.store.database import opened, writing
-from edge.store.files import write_durably
+from edge.store.files import unwritable, write_durably
 
 _PIECE_BYTES = 1 << 20
 
@@ -72,7 +72,7 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         is_empty = not any(folder.iterdir())
     except OSError as error:
-        raise SetupError("no_permission", path=folder) from error
+        raise unwritable(folder, error) from error
     if not is_empty:
         raise ExportError("not_empty", path=folder)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 
-from edge.errors import SetupError
 from edge.pipeline.names import OwnNames
 from edge.types import Mask, StudyResult
 
@@ -44,7 +43,4 @@ class MaskWriter:
     def _save(self, path: Path, mask: Mask) -> None:
         # Not by OpenCV: a name that is no UTF-8 ends the process there.
         encoded = cv2.imencode(".png", mask.labels)[1]
-        try:
-            path.write_bytes(encoded.tobytes())
-        except OSError as error:
-            raise SetupError("no_permission", path=path) from error
+        self._names.write(path, encoded.tobytes())

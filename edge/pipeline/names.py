@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from edge.errors import SetupError
+from edge.store.files import unwritable, write_whole
 
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".jpeg", ".jpg", ".png"})
 
@@ -30,7 +30,7 @@ class OwnNames:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SetupError("no_permission", path=folder) from error
+            raise unwritable(folder, error) from error
 
     def take(self, source: Path, suffix: str) -> Path:
         """The path of a new file for this image."""
@@ -41,3 +41,16 @@ class OwnNames:
             name, number = f"{stem}-{number}{suffix}", number + 1
         self._taken.add(name)
         return self._folder / name
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file as a whole or not at all: half an object would be taken for one.
+
+        Raises
+        ------
+        SetupError
+            Where it cannot be written.
+        """
+        try:
+            write_whole(path, [content])
+        except OSError as error:
+            raise unwritable(path, error) from error

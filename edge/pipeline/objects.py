@@ -6,11 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydicom.dataset import Dataset
-
 from edge.config import Settings
 from edge.dicom.source import source_header
-from edge.errors import ObjectError, SetupError
+from edge.errors import ObjectError
 from edge.objects.case import Case, kinds, make, whole_file
 from edge.objects.receipt import UNSIGNED
 from edge.pipeline.names import OwnNames
@@ -56,17 +54,12 @@ class ObjectWriter:
         report["objects"], report["objects_refused"] = {}, None
         for kind in kinds(case):
             try:
+                if not case.source:
+                    raise ObjectError("no_header")
                 made = make(case, kind)
             except ObjectError as error:
                 report["objects_refused"] = error.remark().as_json()
                 continue
             path = self._names.take(source, f".{kind.value}.dcm")
-            _save(path, made)
+            self._names.write(path, whole_file(made))
             report["objects"][kind.value] = str(path)
-
-
-def _save(path: Path, made: Dataset) -> None:
-    try:
-        path.write_bytes(whole_file(made))
-    except OSError as error:
-        raise SetupError("no_permission", path=path) from error

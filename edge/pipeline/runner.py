@@ -22,6 +22,14 @@ from edge.stages.radiograph import (
 )
 from edge.stages.radiograph.case import Case
 from edge.stages.stage import C, Outcome, Stage
+from edge.stages.tomography import classification as ct_classification
+from edge.stages.tomography import detection as ct_detection
+from edge.stages.tomography import positioning as ct_positioning
+from edge.stages.tomography import quality as ct_quality
+from edge.stages.tomography import registration as ct_registration
+from edge.stages.tomography import segmentation as ct_segmentation
+from edge.stages.tomography import severity as ct_severity
+from edge.stages.tomography.scan import Scan
 from edge.types import Remark, Severity, StageResult, StageStatus
 
 RADIOGRAPH_STAGES: tuple[Stage[Case], ...] = (
@@ -32,6 +40,16 @@ RADIOGRAPH_STAGES: tuple[Stage[Case], ...] = (
     detection.STAGE,
     classification.STAGE,
     severity.STAGE,
+)
+
+TOMOGRAPH_STAGES: tuple[Stage[Scan], ...] = (
+    ct_quality.STAGE,
+    ct_segmentation.STAGE,
+    ct_positioning.STAGE,
+    ct_registration.STAGE,
+    ct_detection.STAGE,
+    ct_classification.STAGE,
+    ct_severity.STAGE,
 )
 
 Engines = Mapping[str, Engine | ModelError]

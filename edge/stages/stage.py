@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from edge.engines.engine import Engine
-from edge.types import Finding, Mask, Remark
+from edge.types import Finding, Lesion, Mask, Remark
 
 C = TypeVar("C")
 
@@ -24,7 +24,7 @@ class Outcome(Generic[C]):
     values: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
     masks: Mapping[str, Mask] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding | Lesion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,11 @@ _CODES = {
     errno.EACCES: "forbidden",
     errno.EPERM: "forbidden",
 }
+_NAMED_CODES = {
+    **dict.fromkeys(NO_SPACE, "no_space"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "no_folder"),
+    errno.EROFS: "read_only",
+}
 
 
 def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
@@ -42,20 +47,36 @@ def write_durably(path: Path, pieces: Iterable[bytes]) -> None:
     StorageError
         As ``failure`` has it; a new file is not left behind, and one that was there stays.
     """
-    part = path.with_name(path.name + PART)
     try:
-        is_new = not path.exists()
-        try:
-            _write(part, pieces)
-            part.replace(path)
-            sync_folder(path.parent)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            if is_new:
-                path.unlink(missing_ok=True)
-            raise
+        write_whole(path, pieces)
     except OSError as error:
         raise failure(error) from error
+
+
+def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
+    """As ``write_durably``, for a place that a person named.
+
+    Raises
+    ------
+    OSError
+        As the operating system says.
+    """
+    part = path.with_name(path.name + PART)
+    is_new = not path.exists()
+    try:
+        _write(part, pieces)
+        part.replace(path)
+        sync_folder(path.parent)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        if is_new:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def unwritable(path: Path, error: OSError) -> SetupError:
+    """What the operating system says of a place that a person named."""
+    return SetupError(_NAMED_CODES.get(error.errno or 0, "no_permission"), path=path)
 
 
 def failure(error: OSError) -> StorageError:

@@ -138,7 +138,7 @@ def _reading(row: data.Row, pixels: Pixels, by: Mapping[str, Engine]) -> Reading
         logits=logits,
         known=classification.interpret(logits, engine.card, group(row), is_opaque=case.is_opaque),
         unknown=classification.interpret(logits, engine.card, Group.UNKNOWN, is_opaque=case.is_opaque),
-        findings=tuple(finding for result in results for finding in result.findings),
+        findings=tuple(one for result in results for one in result.findings if isinstance(one, Finding)),
         severity=severity.read(case, by["opacity"]).values,
         size_px=(pixels.shape[0], pixels.shape[1]),
     )

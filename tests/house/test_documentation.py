@@ -19,6 +19,7 @@ from edge.config import Settings
 from edge.errors import ModelError, ReadingError, SeriesError, UnreadableError
 from edge.pipeline import reading
 from edge.pipeline.schema import to_json
+from edge.stages import tomography
 from edge.stages.radiograph import classification, positioning, quality, registration, segmentation
 from edge.types import Remark, StageResult, StageStatus, State, StudyResult
 from tests.house import source
@@ -29,7 +30,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-REMARKING = (quality, segmentation, positioning, registration, classification, reading)
+REMARKING = (
+    *(quality, segmentation, positioning, registration, classification, reading),
+    *(tomography.quality, tomography.segmentation, tomography.positioning, tomography.registration),
+    *(tomography.detection, tomography.classification),
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

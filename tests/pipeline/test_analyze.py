@@ -262,7 +262,7 @@ def test_masks_that_cannot_be_written_are_said_before_anything_is_read(tmp_path:
     path = inputs.chest_dicom(tmp_path / "a.dcm")
     run = analyze(path, options=["--json", "--masks", str(path)])
     assert (run.status, run.output) == (2, "")
-    assert run.errors == f"chest-edge: No permission to write to {path}.\n"
+    assert run.errors == f"chest-edge: {path} is a file, and no folder.\n"
 
 
 def test_an_empty_folder_is_said(tmp_path: Path) -> None:

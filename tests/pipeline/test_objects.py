@@ -105,9 +105,9 @@ def test_a_picture_says_why_it_has_no_objects(tmp_path: Path) -> None:
     status, output = analyze(tmp_path / "made", picture)
     (report,) = reports(output)
     assert (status, report["objects"]) == (1, {})
-    assert report["objects_refused"]["code"] == "bad_study_uid"
+    assert report["objects_refused"]["code"] == "no_header"
     _, said = analyze(tmp_path / "made", picture, options=())
-    assert "no valid Study Instance UID" in said
+    assert "A picture has no DICOM header" in said
 
 
 @needs_public_data

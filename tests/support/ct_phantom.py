@@ -11,6 +11,7 @@ from edge.types import Volume
 
 Bits = npt.NDArray[np.bool_]
 Millimetres = tuple[float, float, float]
+_NOISE_HU = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def chest(
     from_head: bool = False,
     consolidated: bool = False,
     joined: bool = False,
-    noise_hu: float = 12.0,
+    vessel_mm: float = 6.0,
 ) -> Chest:
     """A body of 340 x 240 mm, 300 mm long, on a table, with two lungs, a heart, a dome of the diaphragm and a trachea.
 
@@ -44,6 +45,7 @@ def chest(
     from_head : the first slice is the uppermost one.
     consolidated : a piece of the right lung, 28 mm wide, is as dense as muscle, at the wall behind.
     joined : the lungs touch in front of the heart.
+    vessel_mm : how wide vessels are, all over the lungs.
     """
     z, y, x = _axes(spacing_mm)
     hu = np.full(np.broadcast_shapes(z.shape, y.shape, x.shape), -1000.0)
@@ -59,14 +61,14 @@ def chest(
     trachea = np.broadcast_to((np.hypot(x, y + 10) < 9) & (z > 20), hu.shape)
     hu[right | left] = -850
     for vessel in range(-60, 61, 20):
-        hu[(right | left) & (np.hypot(y - vessel, z - vessel / 2) < 3)] = 30
+        hu[(right | left) & (np.hypot(y - vessel, z - vessel / 2) < vessel_mm / 2)] = 30
     hu[np.broadcast_to(np.hypot(x, y + 10) < 12, hu.shape) & ~(right | left) & (z > 20)] = 40
     hu[trachea] = -1000
     dense = np.zeros(hu.shape, bool)
     if consolidated:
         dense = right & (np.hypot(np.hypot(x + 117, y - 57), z) < 14)
         hu[dense] = 35
-    hu += np.random.default_rng(0).normal(0, noise_hu, hu.shape)
+    hu += np.random.default_rng(0).normal(0, _NOISE_HU, hu.shape)
     affine = np.zeros((4, 4))
     affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = spacing_mm[0], spacing_mm[1], spacing_mm[2], 1
     parts = [np.clip(hu, -1024, 3071).astype(np.int16), right, left, trachea, dense]

@@ -27,15 +27,16 @@ _LEAST_ROUNDNESS = 0.55
 _RUN_MM, _MOST_SHIFT_MM = 24.0, 12.0
 
 
-def grown(hu: Hu, inside: Bits, volume: Volume) -> Bits:
+def grown(hu: Hu, inside: Bits, volume: Volume, seed_below_hu: float = _SEED_BELOW_HU) -> Bits:
     """Trachea and main bronchi, shape as ``hu``; empty where no trachea is found.
 
     Parameters
     ----------
     hu : smoothed Hounsfield units.
     inside : the body.
+    seed_below_hu : how thin the air of the trachea has to be; that of a narrow one looks denser on coarse pixels.
     """
-    seed = _trachea(hu, inside, volume)
+    seed = _trachea(hu, inside, volume, seed_below_hu)
     if seed is None:
         return np.zeros(hu.shape, bool)
     image = sitk.GetImageFromArray(np.where(inside, hu, 0))
@@ -50,13 +51,13 @@ def grown(hu: Hu, inside: Bits, volume: Volume) -> Bits:
     return kept
 
 
-def _trachea(hu: Hu, inside: Bits, volume: Volume) -> Seed | None:
+def _trachea(hu: Hu, inside: Bits, volume: Volume, below_hu: float) -> Seed | None:
     """A voxel of a round column of air near the middle, in the upper part of the volume."""
     towards_feet = range(len(hu) - 1, -1, -1) if volume.affine[2, 0] > 0 else range(len(hu))
     need = max(2, round(_RUN_MM / volume.spacing_mm[0]))
     run: list[Seed] = []
     for i in list(towards_feet)[: max(need, len(hu) * 2 // 3)]:
-        found = _round_air(hu[i], inside[i], volume)
+        found = _round_air((hu[i] < below_hu) & inside[i], inside[i], volume)
         goes_on = [place for place in found if not run or _distance_mm(place, run[-1], volume) < _MOST_SHIFT_MM]
         run = [*run, (i, *goes_on[0])] if goes_on else [(i, *place) for place in found[:1]]
         if len(run) >= need:
@@ -68,13 +69,13 @@ def _distance_mm(place: tuple[int, int], seed: Seed, volume: Volume) -> float:
     return float(np.hypot(place[0] - seed[1], place[1] - seed[2])) * volume.spacing_mm[1]
 
 
-def _round_air(hu: Hu, inside: Bits, volume: Volume) -> list[tuple[int, int]]:
+def _round_air(thin: Bits, inside: Bits, volume: Volume) -> list[tuple[int, int]]:
     """Round pieces of air of the size of a trachea, the most central one first: (row, column) within each."""
     if not inside.any():
         return []
     middle = float(np.flatnonzero(inside.any(0))[[0, -1]].mean())
     pixel_mm2 = volume.spacing_mm[1] * volume.spacing_mm[2]
-    air = ((hu < _SEED_BELOW_HU) & inside).astype(np.uint8)
+    air = thin.astype(np.uint8)
     contours, _ = cv2.findContours(air, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     found = []
     for contour in contours:

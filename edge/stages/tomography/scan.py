@@ -69,6 +69,7 @@ class Scan:
     zones : of each voxel of the lungs, 1 to 6 in the order of ``Zone``, else 0; None likewise.
     tissue : values of ``Tissue``; None before detection.
     prior : an earlier CT of the same patient.
+    prior_tissue : its ``tissue`` laid on this scan; None without a prior, and where it does not lie like this one.
     """
 
     volume: Volume
@@ -78,3 +79,4 @@ class Scan:
     zones: Labels | None = None
     tissue: Labels | None = None
     prior: PriorScan | None = None
+    prior_tissue: Labels | None = None

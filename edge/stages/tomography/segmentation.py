@@ -3,23 +3,54 @@
 The network sees slice by slice, at its own size. Its map is enlarged to that of the slice, and where it is in
 doubt, at the border of a lung, the voxel decides: air or soft tissue. Well inside, it does not: dense lung stays lung.
 Rejected: a network of three dimensions, which two processor cores do not run in seconds.
+
+Where the network must not be used, ``lungs.segment`` outlines without one, more slowly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from edge.engines.engine import Engine
+from edge.stages.stage import Outcome, Stage
+from edge.stages.tomography import airways, lungs, planes
+from edge.stages.tomography.domes import without_domes
 from edge.stages.tomography.lungs import AERATED_BELOW_HU, LEAST_SHARE, LEFT, RIGHT, components
+from edge.stages.tomography.scan import Bits, Labels, Scan
 from edge.stages.tomography.slices import HIGH_HU, LOW_HU, Pixels, squashed, to_unit
-from edge.types import Volume
+from edge.types import N_, Mask, Remark, Severity, Volume
 
-Labels = npt.NDArray[np.uint8]
+NO_LUNGS = Remark(
+    code="no_lungs",
+    text=N_("No lungs found: not a chest CT, or hardly any of the chest is on it. No result."),
+    severity=Severity.STOP,
+    advice=N_("Check that the right series was sent: axial slices of the whole chest."),
+)
+IMPLAUSIBLE_VOLUMES = Remark(
+    code="implausible_volumes",
+    text=N_("The lungs could not be outlined reliably: %(right)s ml on the right, %(left)s ml on the left. No result."),
+    severity=Severity.STOP,
+    advice=N_("Check that both lungs are wholly on the series. A lung that is gone or wholly dense is not measured."),
+)
+OUTLINED_WITHOUT_NETWORK = Remark(
+    code="outlined_without_network",
+    text=N_("The lungs were outlined without the network, which must not be used: dense lung at the wall may be lost."),
+    severity=Severity.WARN,
+)
+
+NAMES = {RIGHT: "right lung", LEFT: "left lung"}
+LIMITS: Mapping[str, Any] = {"least_lung_ml": 250.0, "most_lung_ml": 6000.0, "most_ratio": 5.0}
+"""Of the method without a network: the same as those of the card."""
+_HARDLY_ML = 100.0
+_TRACHEA_BELOW_HU = -850.0
+_AIRWAY_WALL_MM = 1.5
 _BATCH = 4
 _AERATED = (AERATED_BELOW_HU - LOW_HU) / (HIGH_HU - LOW_HU)
 _EDGE = 150 / (HIGH_HU - LOW_HU)
@@ -64,3 +95,56 @@ def _labels(logits: npt.NDArray[np.float32], pixels: Pixels) -> Labels:
     says *= np.where(says > 0, np.float32(_AIR_SAYS), np.float32(_TISSUE_SAYS))
     labels = np.where(right >= left, np.uint8(RIGHT), np.uint8(LEFT))
     return np.asarray(np.where(np.maximum(right, left) + says > 0, labels, np.uint8(0)), np.uint8)
+
+
+def read(scan: Scan, engine: Engine) -> Outcome[Scan]:
+    """Outline the lungs by the network."""
+    hu = planes.smoothed(scan.volume.hu)
+    outlined = without_domes(segment(scan.volume, engine), hu, scan.volume)
+    inside = planes.each(outlined > 0, planes.hull)
+    tree = airways.grown(hu, inside, scan.volume, _TRACHEA_BELOW_HU)
+    wall = planes.grown(tree, _AIRWAY_WALL_MM, scan.volume.spacing_mm)
+    labels = np.where(wall, np.uint8(0), outlined)
+    return _outcome(scan, labels, tree, "network", engine.card.thresholds)
+
+
+def unaided(scan: Scan) -> Outcome[Scan]:
+    """Outline the lungs by thresholds."""
+    found = lungs.segment(scan.volume)
+    outcome = _outcome(scan, found.labels, found.airways, "classical", LIMITS)
+    return replace(outcome, remarks=(*outcome.remarks, OUTLINED_WITHOUT_NETWORK))
+
+
+def _outcome(scan: Scan, labels: Labels, tree: Bits, method: str, limits: Mapping[str, Any]) -> Outcome[Scan]:
+    voxel_ml = float(np.prod(scan.volume.spacing_mm)) / 1000
+    right, left = (float((labels == side).sum()) * voxel_ml for side in (RIGHT, LEFT))
+    fault = _implausible(right, left, limits)
+    values = {
+        "method": method,
+        "lung_volume_ml": {"right_lung": round(right, 1), "left_lung": round(left, 1), "both": round(right + left, 1)},
+        "airways_ml": round(float(tree.sum()) * voxel_ml, 1),
+        "plausible": fault is None,
+        "fault": fault,
+    }
+    if fault:
+        shown = {"right": f"{right:.0f}", "left": f"{left:.0f}"}
+        stop = NO_LUNGS if right + left < _HARDLY_ML else replace(IMPLAUSIBLE_VOLUMES, values=shown)
+        return Outcome(case=scan, values=values, remarks=(stop,))
+    mask = Mask(labels=labels, names=NAMES)
+    return Outcome(case=replace(scan, lungs=mask, airways=tree), values=values, masks={"lungs": mask})
+
+
+def _implausible(right_ml: float, left_ml: float, limits: Mapping[str, Any]) -> str | None:
+    """What is wrong with the volumes of the lungs, or None."""
+    if right_ml + left_ml < _HARDLY_ML:
+        return "no lungs"
+    if min(right_ml, left_ml) < limits["least_lung_ml"]:
+        return "a lung is missing or too small"
+    if max(right_ml, left_ml) > limits["most_lung_ml"]:
+        return "a lung is too large"
+    if max(right_ml, left_ml) > limits["most_ratio"] * min(right_ml, left_ml):
+        return "one lung is much larger than the other"
+    return None
+
+
+STAGE = Stage(name="segmentation", model="ct_lung", read=read, unaided=unaided)

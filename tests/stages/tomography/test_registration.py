@@ -1,0 +1,111 @@
+"""Zones of the lungs, and an earlier scan of a patient who lay elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge.stages.tomography import alignment, detection, registration, severity
+from edge.stages.tomography.scan import PriorScan, Scan
+from edge.stages.tomography.zones import peripheral, thirds
+from edge.types import Zone
+from tests.support.ct_phantom import Chest
+from tests.support.ct_scans import ball, from_head, outlined, painted, prior_of
+
+SHIFT_MM = (12.0, -20.0, 300.0)
+
+
+@pytest.fixture(scope="module")
+def made() -> Chest:
+    return from_head((4.0, 2.0, 2.0))
+
+
+@pytest.fixture(scope="module")
+def scan(made: Chest) -> Scan:
+    return detection.unaided(outlined(made)).case
+
+
+def shares(scan: Scan) -> dict[str, object]:
+    return dict(severity.unaided(scan).values["affected_percent"])
+
+
+def with_severity(prior: PriorScan, scan: Scan) -> PriorScan:
+    return replace(prior, severity={**prior.severity, "affected_percent": shares(scan)})
+
+
+def test_zones_are_thirds_of_each_lung_by_volume(scan: Scan) -> None:
+    assert scan.lungs is not None
+    zones = thirds(scan.lungs.labels)
+    counts = np.bincount(zones.ravel(), minlength=7)[1:].reshape(2, 3)
+    assert abs(counts / counts.sum(1, keepdims=True) - 1 / 3).max() < 0.04
+    assert ((zones > 0) == (scan.lungs.labels > 0)).all()
+    levels = [float(np.argwhere(zones == 1 + number)[:, 0].mean()) for number in range(3)]
+    assert levels == sorted(levels) and list(Zone)[0] is Zone.RIGHT_UPPER
+    assert (scan.lungs.labels[zones >= 4] == 2).all()
+
+
+def test_the_outer_third_lies_at_the_chest_wall(scan: Scan) -> None:
+    assert scan.lungs is not None
+    outer = peripheral(scan.lungs.labels)[len(scan.volume.hu) // 2]
+    columns = np.flatnonzero(scan.lungs.labels[len(scan.volume.hu) // 2].any(0))
+    row = outer.shape[0] // 2
+    assert outer[row, columns[0]] and outer[row, columns[-1]]
+    assert not outer[row, columns[0] + 22] and 0.3 < outer.sum() / (scan.lungs.labels[37] > 0).sum() < 0.8
+
+
+def test_without_a_prior_the_frame_is_that_of_the_lungs(scan: Scan) -> None:
+    outcome = registration.unaided(replace(scan, zones=None))
+    assert outcome.values == {"to": "atlas", "aligned": True, "residual": None}
+    assert outcome.case.zones is not None and outcome.case.prior_tissue is None
+
+
+def test_a_prior_is_found_where_the_patient_lay(scan: Scan) -> None:
+    prior = with_severity(prior_of(scan, SHIFT_MM), scan)
+    outcome = registration.unaided(replace(scan, prior=prior))
+    assert outcome.values["to"] == "prior" and outcome.values["aligned"] and outcome.values["residual"] < 0.03
+    matched = np.array(outcome.values["matched"])
+    assert abs(matched - np.arange(1, len(matched) + 1)).max() <= 1
+    assert outcome.case.prior_tissue is not None and scan.tissue is not None
+    assert ((outcome.case.prior_tissue > 0) == (scan.tissue > 0)).mean() > 0.98
+
+
+def test_a_prior_of_other_slices_matches_by_level(scan: Scan) -> None:
+    prior = prior_of(scan, SHIFT_MM)
+    affine = prior.affine.copy()
+    affine[:3, 0] *= 2
+    affine[:3, 3] += prior.affine[:3, 0] / 2
+    halved = replace(prior, tissue=np.ascontiguousarray(prior.tissue[::2]), affine=affine)
+    matched = np.array(registration.unaided(replace(scan, prior=halved)).values["matched"])
+    assert abs(matched[10:60] - (np.arange(10, 60) / 2 + 1)).max() <= 1.5
+    assert matched.min() >= 1 and matched.max() <= len(halved.tissue)
+
+
+def test_a_prior_that_lies_differently_is_compared_by_lung_only(scan: Scan) -> None:
+    prior = with_severity(prior_of(scan), scan)
+    half = prior.tissue.copy()
+    half[:, 75:] = 0
+    read = registration.unaided(replace(scan, prior=replace(prior, tissue=half)))
+    assert [remark.code for remark in read.remarks] == ["prior_not_aligned"]
+    assert read.values["aligned"] is False and read.values["matched"] is None
+    change = severity.unaided(read.case).values["change"]
+    assert change["zones"] == {} and set(change["lungs"]) == {"right_lung", "left_lung"}
+
+
+def test_change_is_told_by_zone_beyond_what_repeats(made: Chest, scan: Scan) -> None:
+    worse = painted(made, ball(made, (10.0, 30.0, 85.0), 34), -450)
+    prior = with_severity(prior_of(scan, SHIFT_MM), scan)
+    now = registration.unaided(replace(detection.unaided(outlined(worse)).case, prior=prior)).case
+    change = severity.unaided(now).values["change"]
+    assert change["verdict"] == "worse" and change["study_key"] == "0" * 32
+    assert max(change["zones"], key=change["zones"].get) == "left_middle"
+    assert abs(change["zones"]["right_upper"]) < 0.1
+    assert change["percent"] == pytest.approx(change["lungs"]["left_lung"] / 2, rel=0.3)
+
+
+def test_the_search_ends_with_its_budget_and_keeps_the_best(scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alignment, "_BUDGET_S", -1.0)
+    assert scan.lungs is not None
+    found = alignment.align(scan.volume, scan.lungs.labels > 0, prior_of(scan, SHIFT_MM))
+    assert found.residual < 0.03  # the middles of the lungs alone lie on each other

@@ -1,0 +1,105 @@
+"""What the segmentation hands on of a scan, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from edge.engines import registry
+from edge.engines.engine import Engine, ModelCard, Tensor
+from edge.stages.tomography import planes, segmentation
+from edge.stages.tomography.domes import without_domes
+from edge.types import Severity
+from tests.support.ct_phantom import Chest
+from tests.support.ct_scans import ball, from_head, outlined, painted, raw
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return registry.load(registry.card("ct_lung"), threads=2)
+
+
+@pytest.fixture(scope="module")
+def made() -> Chest:
+    return from_head((4.0, 2.0, 2.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """An engine that sees no lung anywhere."""
+
+    card: ModelCard
+
+    def run(self, images: Tensor) -> Tensor:
+        return np.full((len(images), 2, self.card.side // 2, self.card.side // 2), -9, np.float32)
+
+
+def test_lungs_airways_and_their_volumes_are_handed_on(made: Chest, engine: Engine) -> None:
+    outcome = segmentation.read(raw(made.volume), engine)
+    case, values = outcome.case, outcome.values
+    assert case.lungs is not None and case.airways is not None and outcome.remarks == ()
+    assert values["method"] == "network" and values["plausible"] and values["fault"] is None
+    true_ml = made.lungs.sum() * 16 / 1000
+    assert values["lung_volume_ml"]["both"] == pytest.approx(true_ml, rel=0.2)  # a phantom is no chest
+    assert 5 < values["airways_ml"] < made.trachea.sum() * 16 / 1000
+    assert not (case.lungs.labels[case.airways] > 0).any()
+    assert outcome.masks["lungs"] is case.lungs
+
+
+def test_without_its_network_the_lungs_are_outlined_by_thresholds_and_it_is_said(made: Chest) -> None:
+    outcome = segmentation.unaided(raw(made.volume))
+    assert [remark.code for remark in outcome.remarks] == ["outlined_without_network"]
+    assert outcome.values["method"] == "classical" and outcome.case.lungs is not None
+    assert outcome.values["lung_volume_ml"]["both"] == pytest.approx(made.lungs.sum() * 16 / 1000, rel=0.03)
+
+
+def test_where_there_are_no_lungs_the_reading_stops(made: Chest, engine: Engine) -> None:
+    outcome = segmentation.read(raw(made.volume), Blind(engine.card))
+    (remark,) = outcome.remarks
+    assert remark.code == "no_lungs" and remark.severity is Severity.STOP
+    assert outcome.case.lungs is None and outcome.values["fault"] == "no lungs"
+
+
+def test_a_head_has_no_lungs(made: Chest, engine: Engine) -> None:
+    """A skull with brain in it and air around."""
+    z, y, x = np.ogrid[-75:75:2, -150:150:2, -200:200:2]
+    away = np.hypot(np.hypot(x / 75, y / 95), z / 110)
+    head = np.where(away < 0.9, 35, np.where(away < 1, 900, -1000)).astype(np.int16)
+    (remark,) = segmentation.read(raw(replace(made.volume, hu=head)), engine).remarks
+    assert remark.code == "no_lungs"
+
+
+def test_a_lung_that_is_missing_stops_the_reading_in_words(made: Chest, engine: Engine) -> None:
+    hu = np.where(made.left, np.int16(40), made.volume.hu)
+    outcome = segmentation.unaided(raw(replace(made.volume, hu=hu)))
+    assert outcome.remarks[0].code == "implausible_volumes" and outcome.remarks[0].severity is Severity.STOP
+    assert outcome.values["fault"] == "a lung is missing or too small" and outcome.case.lungs is None
+
+
+def with_labels(made: Chest, extra: np.ndarray) -> np.ndarray:
+    scan = outlined(made)
+    assert scan.lungs is not None
+    return np.where(extra & (scan.lungs.labels == 0), np.uint8(1), scan.lungs.labels)
+
+
+def test_a_dome_that_was_taken_for_lung_is_given_back() -> None:
+    made = from_head((2.0, 1.5, 1.5))
+    z, y, x = np.ogrid[0 : len(made.right), 0 : made.right.shape[1], 0 : made.right.shape[2]]
+    dome = np.hypot(np.hypot((x - 81.0) * 1.5 / 45, (y - 99.5) * 1.5 / 60), (z - 137.0) * 2 / 60) < 1
+    top = dome & (z < 118)
+    assert top.sum() * 0.0045 > 10
+    labels = with_labels(made, top)
+    cleared = without_domes(labels, planes.smoothed(made.volume.hu), made.volume)
+    assert (cleared[top] > 0).mean() < 0.2
+    assert (cleared[made.lungs] > 0).mean() > 0.98
+
+
+def test_consolidation_within_a_lung_is_no_dome() -> None:
+    made = from_head((2.0, 1.5, 1.5))
+    dense = painted(made, ball(made, (10.0, 10.0, 80.0), 18), 30)
+    scan = outlined(dense)
+    assert scan.lungs is not None
+    kept = without_domes(scan.lungs.labels, planes.smoothed(dense.volume.hu), dense.volume)
+    assert (kept[dense.volume.hu > 0] == scan.lungs.labels[dense.volume.hu > 0]).all()
