@@ -104,7 +104,7 @@ class Content:
 
     @property
     def knows_sides(self) -> bool:
-        """Whether right and left may be said: written on the image, coded, or named in words; the header of a CT tells."""
+        """Whether right and left may be said: written on the image, coded, or named in words. A CT tells."""
         if self.is_tomography:
             return True
         return bool(self.lungs) and all(remark["code"] != _SIDE_UNKNOWN for remark in self.report["quality"])

@@ -97,8 +97,7 @@ def _summary(case: Case) -> list[TextContentItem]:
     lines = [content.verdict.text, *words.measured(content, english)]
     lines += measures.lung_volumes(content, english) if content.is_tomography else ()
     lines += [
-        f"Finding {count}: {words.finding(content, found, english)}"
-        for count, found in enumerate(content.findings, 1)
+        f"Finding {count}: {words.finding(content, found, english)}" for count, found in enumerate(content.findings, 1)
     ]
     return [
         _text(dicom.DCM.Comment, words.notice(english)),

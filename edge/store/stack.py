@@ -184,6 +184,14 @@ class StackFile:
         return content
 
 
+def opened(path: Path) -> StackFile | None:
+    """The stack that lies there; None where there is none, as of a radiograph, or it is damaged."""
+    try:
+        return StackFile(path)
+    except PictureError:
+        return None
+
+
 def key_slices(result: Mapping[str, Any]) -> list[int]:
     """The slices of a result (``chest-edge/result/1``) that tell most of it on paper, 1-based, from head to feet.
 

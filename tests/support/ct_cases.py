@@ -1,4 +1,4 @@
-"""Chest CTs with their results for the making of objects: the phantom as files, as pictures, and what was found on it."""
+"""Chest CTs with their results for the making of objects: the phantom as files, and as pictures with its tissues."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ STAGES = [
     {"name": "segmentation", "status": "ok", "seconds": 0.9} | MODEL,
     {"name": "detection", "status": "ok", "seconds": 0.1} | dict.fromkeys(MODEL),
 ]
+SPACING_MM = (10.0, 3.0, 3.0)
+WAYS = {
+    name: replace(way, spacing_mm=tuple(2 * step for step in way.spacing_mm))
+    for name, way in ct_files.GEOMETRIES.items()
+}
+"""Those of ``ct_files``, twice as coarse."""
 Points = npt.NDArray[np.float64]
 
 
@@ -38,7 +44,7 @@ def report(decision: str | None = "abnormal", **parts: Any) -> dict[str, Any]:
 
 def phantom() -> Chest:
     """A chest with a consolidation in the right lung."""
-    return chest(from_head=True, consolidated=True)
+    return chest(SPACING_MM, from_head=True, consolidated=True)
 
 
 def tissue_at(made: Chest, tissue: npt.NDArray[np.uint8], points: Points) -> npt.NDArray[np.uint8]:
@@ -51,7 +57,7 @@ def tissue_at(made: Chest, tissue: npt.NDArray[np.uint8], points: Points) -> npt
     return np.where(inside, tissue[index[..., 0], index[..., 1], index[..., 2]], 0).astype(np.uint8)
 
 
-def case(folder: Path, way: Way = ct_files.PLAIN, *, enhanced: bool = False, **changes: Any) -> Case:
+def case(folder: Path, way: Way = WAYS["plain"], *, enhanced: bool = False, **changes: Any) -> Case:
     """The phantom as files in a folder, and a case of its result; ``changes`` are attributes of it."""
     made, files = phantom(), folder / "files"
     written = ct_files.write(files, made, way) if not enhanced else [_enhanced(files, made, way)]

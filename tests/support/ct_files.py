@@ -117,7 +117,7 @@ def write_enhanced(path: Path, chest: Chest, way: Way = PLAIN, *, frames_of: int
     """
     origins = _origins(way)
     frames = [_slice(sampled(chest, way, origin), way) for origin in origins]
-    made, plain = frames[0], frames[0].copy()
+    made, shared = frames[0], _shared(frames[0])
     count = frames_of or len(frames)
     made.SOPClassUID = EnhancedCTImageStorage
     made.NumberOfFrames = count
@@ -125,7 +125,7 @@ def write_enhanced(path: Path, chest: Chest, way: Way = PLAIN, *, frames_of: int
     for keyword in _IN_GROUPS:
         if keyword in made:
             delattr(made, keyword)
-    made.SharedFunctionalGroupsSequence = Sequence([_shared(plain)])
+    made.SharedFunctionalGroupsSequence = Sequence([shared])
     step = origins[1] - origins[0]
     made.PerFrameFunctionalGroupsSequence = Sequence(
         [_of_frame(origins[0] + number * step, number, way) for number in range(count)]

@@ -40,10 +40,9 @@ def draw(case: Case) -> Image.Image:
     assert case.slices is not None  # noqa: S101 (as ``drawing`` asks)
     content, language = Content(case.report), speaking(case.language)
     tiles = [*_slices(content, case.slices, language), _overview(content, case.slices, language)]
-    tables = [measures.volumes(content, language), measures.zones(content, language)]
-    if any(tables):
-        tiles.append(_tables(tables))
-    return _grid(tiles)
+    tables = [table for table in (measures.volumes(content, language), measures.zones(content, language)) if table]
+    has_room_beside = len(tiles) % _COLUMNS == 0
+    return _grid([*tiles, *(map(_tables, ([table] for table in tables) if has_room_beside else [tables]))])
 
 
 def _slices(content: Content, slices: Slices, language: Language) -> Iterator[Image.Image]:
