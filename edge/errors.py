@@ -246,7 +246,8 @@ class ObjectError(EdgeError):
             "The image has no valid Study Instance UID, so that a PACS could not file the result. Check the X-ray unit."
         ),
         "bad_image_uid": N_(
-            "The image has no valid SOP Instance UID, so that no object can refer to it. Check the X-ray unit."
+            "The image has no valid Series or SOP Instance UID, so that no object can refer to it."
+            " Check the X-ray unit."
         ),
         "no_header": N_("A picture has no DICOM header, so that no object can be made of its result."),
         "no_picture": N_("The picture of this reading is gone from the disk, so that it cannot be sent."),

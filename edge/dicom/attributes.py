@@ -35,11 +35,11 @@ def header_of(dataset: Dataset) -> Header:
         modality=text(dataset, "Modality") or None,
         patient=PatientInfo(
             name=text(dataset, "PatientName"),
-            patient_id=text(dataset, "PatientID"),
+            patient_id=whole_text(dataset, "PatientID"),
             birth_date=_date(dataset, "PatientBirthDate"),
             sex=text(dataset, "PatientSex"),
         ),
-        accession_number=text(dataset, "AccessionNumber"),
+        accession_number=whole_text(dataset, "AccessionNumber"),
         acquired_at=_acquired_at(dataset),
         instance_number=integer(dataset, "InstanceNumber"),
     )
@@ -86,6 +86,12 @@ def _stated_age_years(stated: str) -> float | None:
 def text(dataset: Dataset, keyword: str) -> str:
     """A text value as ``stated``, without letters that cannot be printed."""
     return "".join(character for character in stated(dataset, keyword) if character.isprintable()).strip()
+
+
+def whole_text(dataset: Dataset, keyword: str) -> str:
+    """A number as it stands; empty where a letter of it cannot be printed: the rest may be that of another patient."""
+    value = stated(dataset, keyword).strip()
+    return value if value.isprintable() else ""
 
 
 def stated(dataset: Dataset, keyword: str) -> str:

@@ -28,7 +28,7 @@ SAME_PLACE_MM = 0.05
 _UNEVEN_SHARE = 0.1
 _UNEVEN_MM = 0.1
 _FILLED_MM = 10.0
-_FILLED_SHARE = 0.05
+_FEW, _FEW_SHARE = 2, 0.05
 _ASIDE_MM = 3.0
 _MAX_SHEAR_DEG = 45.0
 
@@ -123,11 +123,11 @@ def _slots(steps_mm: Vector) -> tuple[npt.NDArray[np.int64], int]:
     strides = np.maximum(1, np.rint(steps_mm / usual_mm)).astype(np.int64)
     uneven = np.abs(steps_mm - strides * usual_mm) > max(_UNEVEN_SHARE * usual_mm, _UNEVEN_MM)
     missing = strides - 1
-    few = max(1, int(_FILLED_SHARE * len(steps_mm)))
-    if missing.sum() > few or ((missing > 1) & (missing * usual_mm > _FILLED_MM)).any():
-        raise SeriesError("slices_missing", count=int(missing.sum()))
+    few = max(_FEW, int(_FEW_SHARE * len(steps_mm)))
     if uneven.sum() > few:
         raise SeriesError("uneven_slices")
+    if missing.sum() > few or ((missing > 1) & (missing * usual_mm > _FILLED_MM)).any():
+        raise SeriesError("slices_missing", count=int(missing.sum()))
     return np.concatenate([[0], np.cumsum(strides)]), int(uneven.sum())
 
 
@@ -159,7 +159,7 @@ def _upright(plane: Plane, step: Vector, start: Vector) -> tuple[Turn, Vector, t
 
 def _cosines(plane: Plane) -> tuple[Vector, Vector]:
     assert plane.orientation is not None  # noqa: S101
-    along = np.array(plane.orientation).reshape(2, 3)
+    along = np.array(plane.orientation, dtype=float).reshape(2, 3)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     return along[0], along[1]
 
@@ -177,4 +177,4 @@ def _down(plane: Plane) -> Vector:
 
 def _position(plane: Plane) -> Vector:
     assert plane.position_mm is not None  # noqa: S101
-    return np.array(plane.position_mm)
+    return np.array(plane.position_mm, dtype=float)

@@ -63,4 +63,6 @@ def hounsfield(
     scaled += np.float32(intercept)
     if is_padding is not None:
         scaled[is_padding(values)] = LOWEST_HU
-    return np.clip(np.rint(scaled), LOWEST_HU, HIGHEST_HU).astype(np.int16)
+    np.clip(scaled, LOWEST_HU, HIGHEST_HU, out=scaled)
+    np.rint(scaled, out=scaled)
+    return scaled.astype(np.int16)

@@ -16,8 +16,10 @@ from typing import TypeVar
 
 import numpy as np
 from pydicom import dcmread
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_sequence
+from pydicom.tag import Tag
 
 from edge.dicom import hounsfield, pictures, stored
 from edge.dicom.attributes import age_years, frame_count, header_of, integer, pixel_spacing_mm, text
@@ -28,6 +30,7 @@ from edge.dicom.planes import planes
 from edge.dicom.storage_classes import STORAGE_CLASSES
 from edge.errors import UnreadableError
 
+_PER_FRAME = Tag("PerFrameFunctionalGroupsSequence")
 _Band = TypeVar("_Band")
 _READ_MODALITIES = frozenset({"CR", "DX", "DR", "RG", "CT", "OT", "SC", ""})
 _READ_CLASSES = frozenset({*STORAGE_CLASSES, ""})
@@ -132,13 +135,27 @@ def _dataset(file: LimitedFile) -> tuple[Dataset, bool]:
 
 def _read(file: LimitedFile, code: str) -> Dataset:
     try:
-        return dcmread(file, stop_before_pixels=True, force=True, defer_size=LONGEST_VALUE_BYTES)
+        dataset = dcmread(file, stop_before_pixels=True, force=True, defer_size=LONGEST_VALUE_BYTES)
+        _take_in_frames(dataset, file)
+        return dataset
     except Exception as error:  # pydicom raises anything on broken bytes, and puts other errors in the place of some
         if file.refusal is not None:
             raise file.refusal from error
         _raise_limits(error)
         is_at_end = code == "undecodable" and file.tell() == file.size_bytes
         raise UnreadableError("truncated" if is_at_end else code) from error
+
+
+def _take_in_frames(dataset: Dataset, file: LimitedFile) -> None:
+    """Read the attributes of each frame, which are skipped as a long value where they are many."""
+    element = dataset.get_item(_PER_FRAME, keep_deferred=True)
+    if not isinstance(element, RawDataElement) or element.value is not None:
+        return
+    end = file.tell()
+    file.seek(element.value_tell)
+    items = read_sequence(file, element.is_implicit_VR, element.is_little_endian, element.length, "iso8859")
+    dataset[_PER_FRAME] = DataElement(_PER_FRAME, "SQ", items)
+    file.seek(end)
 
 
 def _raise_limits(error: BaseException) -> None:

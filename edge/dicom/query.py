@@ -21,7 +21,7 @@ from pydicom.uid import UID
 from pynetdicom import build_context, build_role, evt
 from pynetdicom.dsutils import encode_file_meta
 
-from edge.dicom.attributes import text
+from edge.dicom.attributes import text, whole_text
 from edge.dicom.peer import Limits, Offer, Peer
 from edge.dicom.receive import TRANSFER_SYNTAXES, delivery_of
 from edge.dicom.storage_classes import STORAGE_CLASSES
@@ -97,7 +97,7 @@ def patient_of(dataset: Dataset) -> dict[str, Any]:
     """Who a match or an image is of, as ``is_same_patient`` compares it."""
     born = text(dataset, "PatientBirthDate")
     return {
-        "patient_id": text(dataset, "PatientID"),
+        "patient_id": whole_text(dataset, "PatientID"),
         "patient_name": text(dataset, "PatientName"),
         "birth_date": f"{born[:4]}-{born[4:6]}-{born[6:]}" if len(born) == 8 else None,
         "sex": text(dataset, "PatientSex"),

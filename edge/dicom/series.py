@@ -156,7 +156,8 @@ class _Stack:
 
     @property
     def step_mm(self) -> float:
-        return self.coverage_mm / max(1, len(self.images) - 1)
+        steps = np.diff(depths_mm(self.planes))
+        return float(np.median(steps)) if len(steps) else 0.0
 
 
 _Left = Counter[tuple[str, str | None, tuple[tuple[str, str], ...]]]

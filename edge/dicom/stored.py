@@ -36,6 +36,19 @@ from edge.dicom.pixels import BAND_PX, Bands, Stored, cut
 from edge.errors import UnreadableError
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
+_DESCRIBING = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
+"""What a decoder has to know of an image (PS3.3 section C.7.6.3)."""
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
 _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV"})
@@ -140,7 +153,10 @@ def frames(file: LimitedFile, dataset: Dataset, span: Span, count: int) -> Itera
 
 def _image_part(dataset: Dataset, syntax: UID) -> Dataset:
     """What a decoder has to know of an object."""
-    part = copy.deepcopy(dataset.group_dataset(0x0028))
+    part = Dataset()
+    for keyword in _DESCRIBING:
+        if keyword in dataset:
+            part.add(copy.copy(dataset[keyword]))  # a deep copy of the whole group takes longer than all else
     part.file_meta = dataset.file_meta
     part.file_meta.TransferSyntaxUID = syntax
     return part

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, render_template, request
+from flask import Blueprint, Flask, Response, render_template, request
 from flask_babel import gettext
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, SecurityError
 
 from edge import __version__, language, log, wording
 from edge.config import Settings
 from edge.errors import EdgeError
+from edge.objects.letters import FOLDER
 from edge.types import N_
 from edge.web import guard, languages, refusals
 from edge.web.live import Live
@@ -56,6 +57,7 @@ def create_app(
     guard.install(app)
     languages.install(app, settings.web.language)
     live = live or Live(settings.run_dir, streams(settings))
+    app.register_blueprint(Blueprint("fonts", __name__, static_folder=FOLDER, static_url_path="/fonts"))
     app.register_blueprint(Pages(settings, live, wake).blueprint())
     app.register_blueprint(StickPages(settings, live, wake).blueprint())
     app.register_blueprint(OutboxPages(settings, wake).blueprint())

@@ -24,12 +24,13 @@ from flask import Flask, Response, abort, request
 
 from edge.config import LOOPBACK
 
+_FILES = ("static", "fonts.static")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 TRUSTED_HOSTS = ("localhost", LOOPBACK)
 HEADERS: Mapping[str, str] = MappingProxyType(
     {
         "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
@@ -62,6 +63,6 @@ def _is_own() -> bool:
 
 def _protect(response: Response) -> Response:
     response.headers.update(HEADERS)
-    if request.endpoint != "static":
+    if request.endpoint not in _FILES:
         response.headers["Cache-Control"] = "no-store"
     return response

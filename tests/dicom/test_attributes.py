@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from edge.dicom.attributes import age_years, header_of, pixel_spacing_mm
 from edge.dicom.image import header_from_json, header_to_json
+from edge.dicom.query import patient_of
 
 
 def dataset(**elements: Any) -> Dataset:
@@ -73,8 +74,22 @@ def test_several_values_where_one_belongs_are_kept_as_they_stand() -> None:
 
 
 def test_control_characters_do_not_get_through() -> None:
-    header = header_of(dataset(AccessionNumber="A\x1b[31m1"))
-    assert header.accession_number == "A[31m1"
+    header = header_of(dataset(PatientName="Okonkwo\x1b[31m^Ada"))
+    assert header.patient is not None and header.patient.name == "Okonkwo[31m^Ada"
+
+
+@pytest.mark.parametrize("value", ["12\x0034", "12\x1b[31m34", "12\n34"])
+def test_a_number_with_a_letter_that_cannot_be_printed_is_not_taken_for_a_shorter_one(value: str) -> None:
+    found = dataset(PatientID=value, AccessionNumber=value)
+    header = header_of(found)
+    assert header.patient is not None
+    assert (header.patient.patient_id, header.accession_number, patient_of(found)["patient_id"]) == ("", "", "")
+
+
+def test_what_pads_a_number_is_no_part_of_it() -> None:
+    header = header_of(dataset(PatientID=" 1234\r\n", AccessionNumber="77\x00"))
+    assert header.patient is not None
+    assert (header.patient.patient_id, header.accession_number) == ("1234", "77")
 
 
 def test_an_acquisition_time_is_found_wherever_it_stands() -> None:

@@ -29,7 +29,7 @@ def main() -> int:
     import atheris
 
     with atheris.instrument_imports(include=["pydicom", "edge.dicom"]):
-        from edge.dicom.parse import parse
+        from edge.dicom.parse import parse, parse_slices
         from edge.errors import UnreadableError
     from pydicom import config
 
@@ -45,7 +45,8 @@ def main() -> int:
     def one(content: bytes) -> None:
         path.write_bytes(content)
         try:
-            for _ in parse(path)[1]:
+            found = parse_slices(path) or parse(path)
+            for _ in found[1]:
                 continue
         except (UnreadableError, MemoryError, RecursionError, OSError):
             return

@@ -67,8 +67,9 @@ def test_a_name_in_any_character_set_leaves_as_utf_8(script: str, tmp_path: Path
     ],
 )
 def test_nothing_is_made_of_an_image_without_a_valid_identifier(keyword: str, code: str, uid: str) -> None:
-    with pytest.raises(ObjectError, match=code):
+    with pytest.raises(ObjectError, match=code) as caught:
         make(cases.case(header=cases.source(**{keyword: uid})), Kind.SECONDARY_CAPTURE)
+    assert keyword.removesuffix("InstanceUID") in caught.value.text, "the X-ray unit is to be told which one"
 
 
 def test_nothing_is_made_of_an_absent_header() -> None:

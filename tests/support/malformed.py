@@ -20,6 +20,9 @@ _TAGS = (
     0x00020010,  # Transfer Syntax UID, where it must not be
     0x00080005,  # Specific Character Set
     0x00080060,  # Modality
+    0x00180050,  # Slice Thickness
+    0x00200032,  # Image Position (Patient)
+    0x00200037,  # Image Orientation (Patient)
     0x00280002,  # Samples per Pixel
     0x00280004,  # Photometric Interpretation
     0x00280008,  # Number of Frames
@@ -28,11 +31,16 @@ _TAGS = (
     0x00280030,  # Pixel Spacing
     0x00280100,  # Bits Allocated
     0x00280101,  # Bits Stored
+    0x00280102,  # High Bit
     0x00280103,  # Pixel Representation
+    0x00280120,  # Pixel Padding Value
     0x00281050,  # Window Center
     0x00281052,  # Rescale Intercept
+    0x00281053,  # Rescale Slope
     0x00283000,  # Modality LUT Sequence
     0x00283010,  # VOI LUT Sequence
+    0x52009229,  # Shared Functional Groups Sequence
+    0x52009230,  # Per-frame Functional Groups Sequence
     0x7FE00010,  # Pixel Data
     0xFFFEE000,  # Item
     0xFFFEE0DD,  # Sequence Delimitation Item

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from flask.testing import FlaskClient
 
 from edge.config import Settings
+from edge.objects.letters import FONTS
 from edge.store import studies
 from edge.types import State
 from edge.web.app import create_app
@@ -38,6 +40,19 @@ def test_every_answer_forbids_what_is_inline_or_elsewhere(client: FlaskClient, a
     assert "unsafe" not in policy
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_the_page_brings_the_fonts_of_the_printed_report_for_names(client: FlaskClient) -> None:
+    with client.get("/static/page.css") as answer:
+        sheet = answer.text
+    for font in FONTS:
+        address = f"/fonts/{font.path.name}"
+        (ranges,) = re.findall(f'{re.escape(address)}"\\); unicode-range: ([^;]+);', sheet)
+        spans = [span.strip().removeprefix("U+").split("-") for span in ranges.split(",")]
+        assert "".join(f"{chr(int(a, 16))}-{chr(int(b, 16))}" for a, b in spans) == font.characters.pattern[1:-1]
+        with client.get(address) as answer:
+            assert (answer.status_code, len(answer.data)) == (200, font.path.stat().st_size)
+            assert "font-src 'self'" in answer.headers["Content-Security-Policy"]
 
 
 def test_nothing_of_a_patient_is_kept_by_the_browser(client: FlaskClient, box: Settings) -> None:
