@@ -56,6 +56,9 @@ CLASSES: Mapping[str, str] = MappingProxyType(
         "other": N_("Other finding"),
     }
 )
+_CT_CLASSES: Mapping[str, str] = MappingProxyType(
+    {"covid19": N_("COVID-19 pattern"), "not_covid19": N_("Another pattern than that of COVID-19")}
+)
 GROUPS: Mapping[str, str] = MappingProxyType(
     {
         "adult": N_("Read as an adult"),
@@ -197,6 +200,21 @@ LIMITS = (
     N_("Severity was learnt from images of COVID-19. In other diseases it may be wrong."),
     N_("A doctor decides, with the patient, the history and the whole image."),
 )
+CT = "CT"
+"""The modality (PS3.3 section C.7.3.1.1.1) of which the box measures opacities, and suspects nothing."""
+_CT_LIMITS = (
+    N_("The box measures how dense the lungs are. It does not know why: pneumonia, water in the lungs, collapsed lung, "
+       "scars and a scan at breathing out can all look the same."),
+    N_("It looks at the lungs only. Nodules, clots in vessels, air or fluid around the lungs, lymph nodes and bones "
+       "are not looked for."),
+    N_("“No opacity above that of normal lungs” does not mean that the patient is healthy."),
+    N_("What it knows of the outline of lungs was not drawn by radiologists. Check the overlay before you trust a "
+       "volume."),
+    N_("The numbers change with the kernel, the thickness of the slices, contrast agent and the depth of breath. "
+       "Compare only what was scanned alike."),
+    N_("The pictures here are smaller copies with two fixed windows, for a look only. Read the CT on a workstation."),
+    LIMITS[-1],
+)
 
 _ONE_ZONE_PERCENT = 34
 _PNEUMONIA = frozenset({"bacterial", "viral", "covid19", "other_pneumonia"})
@@ -219,21 +237,38 @@ _READING = Verdict(kind=Kind.READING, text=N_("Reading…"))
 WAITING = Verdict(kind=Kind.NO_RESULT, text=N_("Not read yet"))
 _NORMAL = Verdict(kind=Kind.NORMAL, text=N_("No pneumonia seen"))
 _REFER = Verdict(kind=Kind.REFER, text=N_("No claim: a doctor must read it"))
+_CT_NORMAL = Verdict(kind=Kind.NORMAL, text=N_("No opacity above that of normal lungs measured"))
+_CT_ABNORMAL = Verdict(kind=Kind.ABNORMAL, text=N_("Opacities measured in the lungs"))
 
 
-def verdict(state: State, decision: str | None, probabilities: Mapping[str, float | None] | None) -> Verdict:
+def verdict(
+    state: State,
+    decision: str | None,
+    probabilities: Mapping[str, float | None] | None,
+    modality: str | None = None,
+) -> Verdict:
     """Case and sentence of a study.
 
     A finished study without a decision that is known here is referred: the page never
-    guesses in favour of "nothing seen".
+    guesses in favour of "nothing seen". Of a CT it says what was measured, and never that it is normal.
     """
     if state is not State.DONE:
         return _BY_STATE.get(state, _READING)
     if decision == Decision.NORMAL.value:
-        return _NORMAL
+        return _CT_NORMAL if modality == CT else _NORMAL
     if decision == Decision.ABNORMAL.value:
-        return Verdict(kind=Kind.ABNORMAL, text=suspicion(probabilities or {}))
+        return _CT_ABNORMAL if modality == CT else Verdict(kind=Kind.ABNORMAL, text=suspicion(probabilities or {}))
     return _REFER
+
+
+def classes(modality: str | None) -> Mapping[str, str]:
+    """The names of what the classifier tells apart, not yet translated."""
+    return _CT_CLASSES if modality == CT else CLASSES
+
+
+def limits(modality: str | None) -> tuple[str, ...]:
+    """What a result cannot tell, not yet translated; the last sentence says who decides."""
+    return _CT_LIMITS if modality == CT else LIMITS
 
 
 def suspicion(probabilities: Mapping[str, float | None]) -> str:
