@@ -23,7 +23,7 @@ from edge.errors import EdgeError, ObjectError, SendError, SetupError, StorageEr
 from edge.objects import receipt
 from edge.objects.case import Case, kinds, load_view, make, whole_file
 from edge.objects.tomography.slices import Slices
-from edge.store import outbox, signing, stack, studies
+from edge.store import outbox, signing, stack, studies, troubles
 from edge.store.files import make_folders, write_durably
 from edge.store.outbox import Item
 from edge.store.stack import StackFile

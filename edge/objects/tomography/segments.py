@@ -56,17 +56,18 @@ class Overlapping:
 
     def __init__(self, labels: npt.NDArray[np.uint8], parts: Sequence[Sequence[Tissue]]) -> None:
         self._labels = labels
-        self._members = np.zeros((256, len(parts)), np.uint8)
+        self._members = np.zeros((len(parts), 256), np.uint8)
         for number, tissues in enumerate(parts):
-            self._members[list(tissues), number] = 1
+            self._members[number, list(tissues)] = 1
         self.shape = (*labels.shape, len(parts))
 
     def __getitem__(self, plane: int) -> npt.NDArray[np.uint8]:
-        return np.asarray(np.take(self._members, self._labels[plane], axis=0), np.uint8)
+        found = [_translated(self._labels[plane], table) for table in self._members]
+        return np.moveaxis(np.stack(found), 0, -1)  # a view: each segment stays in one piece
 
     def max(self) -> int:
         """The greatest value."""
-        return int(self.sum(-1).any())
+        return max(int(plane.max()) for plane in self)
 
     def sum(self, axis: int) -> npt.NDArray[np.uint8]:
         """Of how many segments each pixel is part, shape (planes, rows, columns).
@@ -78,7 +79,16 @@ class Overlapping:
         """
         if axis != -1:
             raise ValueError(f"expected the axis of the segments, -1, got {axis}")
-        return np.asarray(np.take(self._members.sum(1, dtype=np.uint8), self._labels), np.uint8)
+        counts = self._members.sum(0, dtype=np.uint8)
+        found = np.empty_like(self._labels)
+        for number, plane in enumerate(self._labels):
+            found[number] = _translated(plane, counts)
+        return found
+
+
+def _translated(plane: npt.NDArray[np.uint8], table: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """As ``table[plane]``, at a fifth of its time and without its index of eight bytes a pixel."""
+    return np.frombuffer(plane.tobytes().translate(table.tobytes()), np.uint8).reshape(plane.shape)
 
 
 def arguments(case: Case, content: Content) -> tuple[list[str], dict[str, Any]]:
