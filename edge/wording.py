@@ -203,15 +203,23 @@ LIMITS = (
 CT = "CT"
 """The modality (PS3.3 section C.7.3.1.1.1) of which the box measures opacities, and suspects nothing."""
 _CT_LIMITS = (
-    N_("The box measures how dense the lungs are. It does not know why: pneumonia, water in the lungs, collapsed lung, "
-       "scars and a scan at breathing out can all look the same."),
-    N_("It looks at the lungs only. Nodules, clots in vessels, air or fluid around the lungs, lymph nodes and bones "
-       "are not looked for."),
+    N_(
+        "The box measures how dense the lungs are. It does not know why: pneumonia, water in the lungs, collapsed "
+        "lung, scars and a scan at breathing out can all look the same."
+    ),
+    N_(
+        "It looks at the lungs only. Nodules, clots in vessels, air or fluid around the lungs, lymph nodes and bones "
+        "are not looked for."
+    ),
     N_("“No opacity above that of normal lungs” does not mean that the patient is healthy."),
-    N_("What it knows of the outline of lungs was not drawn by radiologists. Check the overlay before you trust a "
-       "volume."),
-    N_("The numbers change with the kernel, the thickness of the slices, contrast agent and the depth of breath. "
-       "Compare only what was scanned alike."),
+    N_(
+        "What it knows of the outline of lungs was not drawn by radiologists. Check the overlay before you trust a "
+        "volume."
+    ),
+    N_(
+        "The numbers change with the kernel, the thickness of the slices, contrast agent and the depth of breath. "
+        "Compare only what was scanned alike."
+    ),
     N_("The pictures here are smaller copies with two fixed windows, for a look only. Read the CT on a workstation."),
     LIMITS[-1],
 )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edge.types import State
-from edge.wording import Kind, person, printable, suspicion, verdict
+from edge.wording import CT, LIMITS, Kind, classes, limits, person, printable, suspicion, verdict
 
 
 @pytest.mark.parametrize("state", [State.RECEIVED, State.PARSED, State.READY, State.RUNNING])
@@ -19,6 +19,21 @@ def test_a_finished_study_without_a_known_decision_is_referred(decision: str | N
 @pytest.mark.parametrize("state", [State.NO_RESULT, State.FAILED, State.QUARANTINED, State.READY])
 def test_only_a_finished_study_makes_a_claim(state: State) -> None:
     assert verdict(state, "normal", {"normal": 1.0}).kind is not Kind.NORMAL
+
+
+@pytest.mark.parametrize("decision", ["normal", "abnormal", "refer", None])
+def test_of_a_ct_it_is_said_what_was_measured_and_nothing_is_suspected(decision: str | None) -> None:
+    said = verdict(State.DONE, decision, {"covid19": 0.9}, CT)
+    assert said.kind is verdict(State.DONE, decision, {"covid19": 0.9}, "DX").kind
+    assert "suspected" not in said.text and "pneumonia" not in said.text
+    assert said.text != "Normal"
+
+
+def test_a_ct_has_its_own_limits_and_the_same_last_word() -> None:
+    assert limits("DX") == limits(None) == LIMITS
+    assert limits(CT)[-1] == LIMITS[-1] and not set(limits(CT)[:-1]) & set(LIMITS)
+    assert all("healthy" in limits(modality)[2] for modality in ("DX", CT))
+    assert set(classes(CT)) == {"covid19", "not_covid19"} and "bacterial" in classes("CR")
 
 
 def test_the_kinds_of_pneumonia_are_counted_together() -> None:

@@ -103,7 +103,7 @@ def complete(
         )
         database.execute(
             """UPDATE studies SET state = ?, decision = ?, reasons = ?, version = ?, has_preview = ?, completed_at = ?,
-                   is_final = 0 WHERE id = ?""",
+                   modality = ifnull(?, modality), is_final = 0 WHERE id = ?""",
             (
                 outcome.state.value,
                 outcome.decision,
@@ -111,6 +111,7 @@ def complete(
                 claimed.next_version,
                 outcome.has_preview,
                 completed_at,
+                outcome.result.get("modality"),
                 claimed.study_id,
             ),
         )
@@ -285,12 +286,14 @@ def _kept(database: Database, claimed: Claim) -> bool:
 def _show(database: Database, claimed: Claim, row: Any) -> None:
     result = json.loads(row["result"])
     database.execute(
-        "UPDATE studies SET state = ?, decision = ?, reasons = ?, completed_at = ? WHERE id = ?",
+        """UPDATE studies SET state = ?, decision = ?, reasons = ?, completed_at = ?, modality = ifnull(?, modality)
+           WHERE id = ?""",
         (
             row["state"],
             (result.get("classification") or {}).get("decision"),
             json.dumps(result.get("reasons", [])),
             row["completed_at"],
+            result.get("modality"),
             claimed.study_id,
         ),
     )

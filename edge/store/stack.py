@@ -30,12 +30,12 @@ WINDOWS: Mapping[str, tuple[float, float]] = MappingProxyType({"lung": (-600, 15
 """Centre and width of each window in Hounsfield units (PS3.3 section C.11.2.1.2)."""
 COLOURS: Mapping[Tissue, tuple[int, int, int, int]] = MappingProxyType(
     {
-        Tissue.RIGHT_LUNG: (63, 208, 255, 40),
-        Tissue.LEFT_LUNG: (255, 210, 74, 40),
-        Tissue.RIGHT_GROUND_GLASS: (157, 255, 107, 120),
-        Tissue.LEFT_GROUND_GLASS: (157, 255, 107, 120),
-        Tissue.RIGHT_CONSOLIDATION: (255, 157, 60, 150),
-        Tissue.LEFT_CONSOLIDATION: (255, 157, 60, 150),
+        Tissue.RIGHT_LUNG: (63, 208, 255, 24),
+        Tissue.LEFT_LUNG: (255, 210, 74, 24),
+        Tissue.RIGHT_GROUND_GLASS: (157, 255, 107, 110),
+        Tissue.LEFT_GROUND_GLASS: (157, 255, 107, 110),
+        Tissue.RIGHT_CONSOLIDATION: (255, 157, 60, 210),
+        Tissue.LEFT_CONSOLIDATION: (255, 157, 60, 210),
     }
 )
 """Red, green, blue and opacity, 0 to 255, of each tissue in the palette of its picture; index 0 is transparent."""

@@ -40,6 +40,7 @@ class WorklistRow:
     study_key : 32 hexadecimal digits, the only identifier that may stand in a URL.
     decision : ``normal``, ``abnormal`` or ``refer`` of the newest result; None unless ``state`` is done.
     reasons : entries as in ``chest-edge/result/1``, with ``message`` and ``values`` to translate.
+    modality : that of the images that the newest result is about.
     version : the newest result's number, 0 without one.
     is_provisional : whether the study was read and more images of it may come.
     is_broken_off : whether its sender broke off, so that images may be missing.
@@ -188,6 +189,7 @@ def _older(shown: Any, result: dict[str, Any]) -> dict[str, Any]:
         "state": State(shown["state"]),
         "decision": (result.get("classification") or {}).get("decision"),
         "reasons": result.get("reasons") or [],
+        "modality": result.get("modality"),
         "completed_at": datetime.fromisoformat(shown["completed_at"]),
         "has_preview": bool(shown["has_preview"]),
         "version": int(shown["version"]),

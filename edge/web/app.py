@@ -19,6 +19,7 @@ from edge.web.live import Live
 from edge.web.outbox import OutboxPages
 from edge.web.stick import StickPages
 from edge.web.stow import Stow, UidConverter
+from edge.web.tomograph import Tomographs
 from edge.web.views import KeyConverter, Pages, VersionConverter
 
 _SPARE_THREADS = 4
@@ -58,7 +59,9 @@ def create_app(
     languages.install(app, settings.web.language)
     live = live or Live(settings.run_dir, streams(settings))
     app.register_blueprint(Blueprint("fonts", __name__, static_folder=FOLDER, static_url_path="/fonts"))
-    app.register_blueprint(Pages(settings, live, wake).blueprint())
+    tomographs = Tomographs(settings)
+    app.register_blueprint(Pages(settings, live, wake, tomographs).blueprint())
+    app.register_blueprint(tomographs.blueprint())
     app.register_blueprint(StickPages(settings, live, wake).blueprint())
     app.register_blueprint(OutboxPages(settings, wake).blueprint())
     app.register_blueprint(Stow(settings, wake).blueprint())

@@ -64,5 +64,6 @@ def _is_own() -> bool:
 def _protect(response: Response) -> Response:
     response.headers.update(HEADERS)
     if request.endpoint not in _FILES:
-        response.headers["Cache-Control"] = "no-store"
+        # A slice of a result, which never changes, says so itself.
+        response.headers.setdefault("Cache-Control", "no-store")
     return response

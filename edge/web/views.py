@@ -29,6 +29,7 @@ from edge.types import N_, State
 from edge.web import asked, languages
 from edge.web.live import Live
 from edge.web.outbox import summary
+from edge.web.tomograph import Tomographs
 
 SHOWN = 100
 _REMEMBERED = 512
@@ -57,10 +58,12 @@ class Pages:
     Parameters
     ----------
     wake : tells the other processes of the box to look.
+    tomographs : the pictures of CT results.
     """
 
-    def __init__(self, settings: Settings, live: Live, wake: Callable[[int], None]) -> None:
+    def __init__(self, settings: Settings, live: Live, wake: Callable[[int], None], tomographs: Tomographs) -> None:
         self._settings = settings
+        self._tomographs = tomographs
         self._live = live
         self._wake = wake
         # A version of a result never changes, so that what was read of it may be kept.
@@ -129,7 +132,8 @@ class Pages:
             age=None if found.is_old else _age(found, result),
             sent=[] if found.is_old else self._sent(key),
             size_px=size,
-            **(_drawn(result, *size) if size else {}),
+            stack=self._tomographs.shown(found, result) if found.modality == wording.CT else None,
+            **(_drawn(result, *size) if size and found.modality != wording.CT else {}),
         )
 
     def _sent(self, key: str) -> list[dict[str, Any]]:
@@ -285,7 +289,7 @@ def _verdict(
 ) -> wording.Verdict:
     if row.waits_for_room and row.state not in _ENDED:
         return wording.WAITING
-    return wording.verdict(row.state, row.decision, probabilities)
+    return wording.verdict(row.state, row.decision, probabilities, row.modality)
 
 
 def _is_opened() -> bool:

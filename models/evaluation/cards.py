@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edge.engines.registry import default_folder
 from models.evaluation.figures import Figures
 
 
@@ -46,3 +48,10 @@ def as_text(value: Any) -> str:
 
 def _cell(figure: Mapping[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {as_text(value)}" for name, value in figure.items())
+
+
+def keep(report: str, name: str, figures: Figures) -> None:
+    """Put figures into a report of ``models/evaluation``, beside those of others."""
+    path = default_folder() / "evaluation" / report
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**kept, name: figures}, indent=1, allow_nan=False) + "\n", encoding="utf-8")

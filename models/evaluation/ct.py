@@ -7,7 +7,6 @@ the same code as on the box. Writes ``ct_report.json`` and the table of the card
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from edge.engines.engine import ModelCard, Tensor
 from edge.engines.registry import card, default_folder, load
 from edge.stages.tomography import segmentation
-from models.evaluation.cards import write_figures
+from models.evaluation.cards import keep, write_figures
 from models.evaluation.figures import Figures
 from models.evaluation.volumes import against
 from models.training import ct_lung, lung_references, tomography
@@ -78,11 +77,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoints", type=Path, default=Path("build/training"))
     given = parser.parse_args()
-    report = {"ct_lung": lung_figures(given.data, given.checkpoints)}
-    path = default_folder() / "evaluation" / REPORT
-    path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    for name, figures in report.items():
-        write_figures(default_folder() / name / "card.md", figures)
+    figures = lung_figures(given.data, given.checkpoints)
+    keep(REPORT, "ct_lung", figures)
+    write_figures(default_folder() / "ct_lung" / "card.md", figures)
 
 
 if __name__ == "__main__":

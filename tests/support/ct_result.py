@@ -119,6 +119,7 @@ def chest_result(decision: str | None = "abnormal", **parts: Any) -> dict[str, A
     return {
         "schema": "chest-edge/result/1",
         "completed_at": "2026-11-24T10:20:00+00:00",
+        "software_version": "0",
         "modality": "CT",
         "state": "done" if decision else "no_result",
         "reasons": [],
@@ -126,7 +127,7 @@ def chest_result(decision: str | None = "abnormal", **parts: Any) -> dict[str, A
         "series": _series(),
         "gate": None,
         "positioning": None,
-        "stages": [{"name": "quality", "status": "ok", "seconds": 0.2, "model": None}],
+        "stages": [{"name": "quality", "status": "ok", "seconds": 0.2, "model": None, "model_sha256": None}],
     } | {**read, **parts}
 
 

@@ -19,12 +19,12 @@ SLICE = N_("Slice %(number)s")
 _ML, _HU = N_("%(volume)s ml"), N_("%(hu)s HU")
 _SCORE, _OF = N_("CT score"), N_("%(score)s of %(most)s")
 _VOLUME = N_("Lung, ml")
-_POINTS = N_("%(change)s points of the lungs")
+_POINTS = N_("Affected: %(change)s points")
 _EARLIER = N_("Earlier study")
-_PERIPHERAL, _BASAL = N_("Of it near the wall of the chest"), N_("Of it in the lower zones")
+_PERIPHERAL, _BASAL = N_("Opacities near the wall of the chest"), N_("Opacities in the lower zones")
 _NAMED = N_("%(name)s: %(value)s")
 _THIRDS = {"upper": N_("Upper zone"), "middle": N_("Middle zone"), "lower": N_("Lower zone")}
-_MISSING = "–"
+_MISSING, _WHOLE = "–", "0;−0"
 
 
 def volumes(content: Content, language: Language) -> list[tuple[str, ...]]:
@@ -38,7 +38,7 @@ def volumes(content: Content, language: Language) -> list[tuple[str, ...]]:
             _row(N_("Ground glass, ml"), content.detection.get("ground_glass_ml"), language, "0"),
             _row(N_("Consolidation, ml"), content.detection.get("consolidation_ml"), language, "0"),
             _row(N_("Affected"), content.detection.get("percent"), language),
-            _row(N_("Mean, HU"), content.detection.get("mean_hu"), language, "0"),
+            _row(N_("Mean, HU"), content.detection.get("mean_hu"), language, _WHOLE),
         ]
     return [head, *rows]
 
@@ -111,7 +111,7 @@ def lung_volumes(content: Content, language: Language) -> Iterator[str]:
 def lesion(found: Mapping[str, Any], language: Language) -> str:
     """Volume, density and slice of a lesion."""
     volume = language.text(_ML, volume=language.decimal(found["volume_ml"], "0.#"))
-    density = language.text(_HU, hu=language.decimal(found["mean_hu"], "0"))
+    density = language.text(_HU, hu=language.decimal(found["mean_hu"], _WHOLE))
     return f"{volume}, {density}, {language.text(SLICE, number=found['slice'])}"
 
 

@@ -67,7 +67,7 @@ class Overlapping:
 
     def max(self) -> int:
         """The greatest value."""
-        return max(int(plane.max()) for plane in self)
+        return max(int(self[plane].max()) for plane in range(len(self._labels)))
 
     def sum(self, axis: int) -> npt.NDArray[np.uint8]:
         """Of how many segments each pixel is part, shape (planes, rows, columns).

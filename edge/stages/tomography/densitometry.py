@@ -29,13 +29,13 @@ GROUND_GLASS_FROM_HU = -700.0
 CONSOLIDATION_FROM_HU = -300.0
 """Of eight limits between ground glass and consolidation the one that told best (Lu 2021, BMC Infect Dis 21:836)."""
 
-_TIERS_MM = ((0.0, 8.0, 12.0), (25.0, 6.0, 8.0), (50.0, 5.0, 5.0))
+_TIERS_MM = ((0.0, 8.0, 12.0), (20.0, 6.0, 8.0), (40.0, 5.0, 5.0))
 """From a distance to the mediastinum on, how far around a voxel is looked: for ground glass, for consolidation."""
 _MOST, _LEAST_SEEN = 0.5, 0.25
 """Share that has to be dense; share of the surroundings that has to be lung at all."""
 _REACH_MM = 4.0
 """How far from a voxel with dense surroundings its lesion may reach: to its corners and thin parts."""
-_AIRWAY_WALL_MM, _EDGE_MM, _END_MM = 3.0, 3.0, 3.0
+_AIRWAY_WALL_MM, _VESSEL_EDGE_MM, _EDGE_MM, _END_MM = 3.0, 2.0, 3.0, 3.0
 _BETWEEN_MM, _LEAST_WIDTH_MM = 45.0, 6.0
 
 
@@ -47,7 +47,7 @@ def tissue(volume: Volume, lungs: Labels, airways: Bits) -> Labels:
     lungs : right 1, left 2; not empty.
     airways : trachea and main airways.
     """
-    box = tuple(slice(each[0], each[-1] + 1) for each in _extent(lungs > 0))
+    box = planes.box(lungs > 0)
     inside = lungs[box]
     hu = planes.smoothed(volume.hu[box])
     ground_glass, consolidated = _affected(hu, inside, airways[box], volume.spacing_mm)
@@ -57,10 +57,6 @@ def tissue(volume: Volume, lungs: Labels, airways: Bits) -> Labels:
     labels = np.zeros_like(lungs)
     labels[box] = found
     return labels
-
-
-def _extent(lungs: Bits) -> list[npt.NDArray[np.intp]]:
-    return [np.flatnonzero(lungs.any(axes)) for axes in ((1, 2), (0, 2), (0, 1))]
 
 
 def _affected(hu: Hu, lungs: Labels, airways: Bits, spacing_mm: planes.SpacingMm) -> tuple[Bits, Bits]:
@@ -73,7 +69,7 @@ def _affected(hu: Hu, lungs: Labels, airways: Bits, spacing_mm: planes.SpacingMm
     counted &= _goes_on(lungs > 0, spacing_mm) | solid
     seeds = _surrounded(solid, counted, tiers, 2, spacing_mm)
     consolidated = solid & planes.grown(seeds & solid, _REACH_MM, spacing_mm)
-    vessels = planes.grown(solid & ~consolidated & (tiers < len(_TIERS_MM) - 1), _EDGE_MM, spacing_mm)
+    vessels = planes.grown(solid & ~consolidated & (tiers < len(_TIERS_MM) - 1), _VESSEL_EDGE_MM, spacing_mm)
     # A blurred edge passes through all densities: it ends half way, and what is below is no ground glass.
     edges = planes.grown(consolidated, _EDGE_MM, spacing_mm) & (lungs > 0)
     consolidated |= edges & (hu >= AERATED_BELOW_HU)

@@ -59,7 +59,7 @@ def _values(scan: Scan, found: Labels, lungs: Labels, zones: Labels) -> dict[str
     affected, solid = found >= AFFECTED_FROM, found >= CONSOLIDATED_FROM
     percent = by_lung(affected, lungs)
     voxel_ml = float(np.prod(scan.volume.spacing_mm)) / 1000
-    counts = np.bincount(found.ravel(), minlength=len(Tissue) + 1) * voxel_ml
+    counts = {label: float(np.count_nonzero(found == label)) * voxel_ml for label in Tissue}
     return {
         "percent": _rounded(percent),
         "zones": _rounded(by_zone(affected, zones)),
@@ -77,7 +77,7 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
 
 
 def _both(right: float, left: float) -> dict[str, float]:
-    return _rounded({"right_lung": float(right), "left_lung": float(left), "both": float(right + left)})
+    return _rounded({"right_lung": right, "left_lung": left, "both": right + left})
 
 
 def _means(hu: npt.NDArray[np.int16], lungs: Labels) -> dict[str, int]:

@@ -46,8 +46,15 @@ def _domes(lungs: Bits, hu: npt.NDArray[np.float32], volume: Volume) -> Bits:
     below = np.zeros_like(lungs)
     below[:-1] = ~lungs[1:] & (hu[1:] >= _TISSUE_HU)
     open_below = np.bincount(pieces[enclosed & below], minlength=len(sizes) + 1)[1:]
-    slices = np.sum([np.bincount(np.unique(plane), minlength=len(sizes) + 1) for plane in pieces], 0)[1:]
+    slices = _slices(pieces, enclosed, len(sizes))
     mean_area = sizes / np.maximum(slices, 1)
     is_dome = mean_area * volume.spacing_mm[1] * volume.spacing_mm[2] >= _LEAST_MM2
     is_dome &= open_below >= _OPEN_BELOW * mean_area
     return np.asarray(np.concatenate([[False], is_dome])[pieces])
+
+
+def _slices(pieces: npt.NDArray[np.uint32], enclosed: Bits, count: int) -> npt.NDArray[np.int64]:
+    """On how many slices each piece lies, from the first piece on."""
+    numbers = np.flatnonzero(enclosed) // enclosed[0].size
+    both = np.unique(numbers * (count + 1) + pieces[enclosed])
+    return np.bincount(both % (count + 1), minlength=count + 1)[1:]

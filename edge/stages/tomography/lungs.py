@@ -88,9 +88,14 @@ def _lung_pieces(hu: npt.NDArray[np.float32], air: Bits) -> Bits:
 
 def components(mask: Bits) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
     """Pieces numbered from 1 on by size, and their sizes in voxels, the largest first."""
-    image = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8))))
-    found = np.asarray(sitk.GetArrayFromImage(image), np.uint32)
-    return found, np.bincount(found.ravel())[1:]
+    numbered = np.zeros(mask.shape, np.uint32)
+    box = planes.box(mask)
+    relabel = sitk.RelabelComponentImageFilter()
+    image = sitk.GetImageFromArray(mask[box].astype(np.uint8))
+    found = relabel.Execute(sitk.ConnectedComponent(image)) if mask[box].size else None
+    if found is not None:
+        numbered[box] = sitk.GetArrayViewFromImage(found)
+    return numbered, np.array(relabel.GetSizeOfObjectsInPixels() if found is not None else (), np.int64)
 
 
 def _parted(lungs: Bits, volume: Volume) -> Labels:

@@ -76,9 +76,20 @@ def filled(plane: Bits) -> Bits:
 def hull(plane: Bits) -> Bits:
     """The convex hull of a plane."""
     drawn = np.zeros(plane.shape, np.uint8)
-    if plane.any():
-        cv2.fillConvexPoly(drawn, cv2.convexHull(cv2.findNonZero(plane.astype(np.uint8))), 1)
+    contours, _ = cv2.findContours(plane.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if contours:
+        cv2.fillConvexPoly(drawn, cv2.convexHull(np.concatenate(contours)), 1)
     return drawn > 0
+
+
+def box(volume: Bits) -> tuple[slice, slice, slice]:
+    """The smallest box that holds all that is set; an empty one where nothing is."""
+    first, second, third = (_span(np.flatnonzero(volume.any(axes))) for axes in ((1, 2), (0, 2), (0, 1)))
+    return first, second, third
+
+
+def _span(places: npt.NDArray[np.intp]) -> slice:
+    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)
 
 
 def _disc(by_mm: float, spacing_mm: SpacingMm) -> npt.NDArray[np.uint8]:

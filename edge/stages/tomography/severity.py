@@ -61,7 +61,7 @@ def change(
     Parameters
     ----------
     percent : of ``both``, of each lung and of each zone.
-    prior : ``severity`` of the earlier result, with ``study_key``, ``completed_at`` and ``acquired_at``.
+    prior : ``severity`` of the earlier result, with ``study_key``, ``version``, ``completed_at`` and ``acquired_at``.
     """
     before = prior["affected_percent"]
     lungs = {name: round(percent[name] - before[name], 2) for name in ("right_lung", "left_lung")}
@@ -69,6 +69,7 @@ def change(
     verdict = "same" if abs(points) < LEAST_CHANGE_POINTS else "worse" if points > 0 else "better"
     return {
         "study_key": prior["study_key"],
+        "version": prior.get("version"),
         "completed_at": prior["completed_at"],
         "acquired_at": prior.get("acquired_at"),
         "zones": {name: round(percent[name] - share, 2) for name, share in (prior_zones or {}).items()},

@@ -45,24 +45,22 @@ def thirds(lungs: Labels) -> Labels:
     return zones
 
 
-def percent(part: Bits, whole: Bits) -> float:
-    """Share of a whole, 0 to 100; 0 of nothing."""
-    return 100 * float((part & whole).sum()) / max(int(whole.sum()), 1)
-
-
 def by_zone(part: Bits, zones: Labels) -> dict[str, float]:
     """Share of each zone that a part takes, in percent."""
-    whole, taken = (np.bincount(which.ravel(), minlength=len(Zone) + 1)[1:] for which in (zones, zones[part]))
-    shares = 100 * taken / np.maximum(whole, 1)
-    return {zone.value: float(share) for zone, share in zip(Zone, shares, strict=True)}
+    taken, whole = _counts(zones[part], len(Zone)), _counts(zones, len(Zone))
+    return {zone.value: 100 * taken[i] / max(whole[i], 1) for i, zone in enumerate(Zone)}
 
 
 def by_lung(part: Bits, lungs: Labels) -> dict[str, float]:
     """Share of each lung, and of both, that a part takes, in percent."""
-    whole, taken = (np.bincount(which.ravel(), minlength=3)[1:] for which in (lungs, lungs[part]))
-    right, left = (float(share) for share in 100 * taken / np.maximum(whole, 1))
-    both = 100 * float(taken.sum()) / max(int(whole.sum()), 1)
-    return {"right_lung": right, "left_lung": left, "both": both}
+    taken, whole = _counts(lungs[part], LEFT), _counts(lungs, LEFT)
+    right, left = (100 * taken[i] / max(whole[i], 1) for i in range(LEFT))
+    return {"right_lung": right, "left_lung": left, "both": 100 * sum(taken) / max(sum(whole), 1)}
+
+
+def _counts(labels: Labels, most: int) -> list[int]:
+    """Voxels of each label from 1 on; several times as fast as ``bincount``, which takes eight bytes a voxel."""
+    return [int(np.count_nonzero(labels == label)) for label in range(1, most + 1)]
 
 
 def peripheral(lungs: Labels) -> Bits:

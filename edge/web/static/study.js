@@ -1,13 +1,15 @@
 import { ask } from "./age.js";
 import { Gone, text, watch } from "./live.js";
 import { view } from "./picture.js";
+import { scroll } from "./stack.js";
 
 const study = document.getElementById("study");
 const picture = document.getElementById("picture");
-
+const stack = document.getElementById("stack");
 const age = document.getElementById("age");
 
-if (picture) view(picture);
+if (stack) scroll(stack);
+else if (picture) view(picture);
 if (age) ask(age);
 
 // An old reading stays as it is; its page says that there is a newer one.

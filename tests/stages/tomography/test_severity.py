@@ -17,9 +17,9 @@ from tests.support.ct_scans import ball, from_head, outlined, painted
     [
         (0.1, 0.5, Decision.NORMAL),
         (0.1, 3.0, Decision.REFER),
-        (0.7, 0.5, Decision.REFER),
-        (1.4, 9.0, Decision.REFER),
-        (1.5, 0.5, Decision.ABNORMAL),
+        (0.8, 0.5, Decision.REFER),
+        (1.5, 9.0, Decision.REFER),
+        (1.6, 0.5, Decision.ABNORMAL),
     ],
 )
 def test_a_claim_needs_one_side_of_both_limits(percent: float, largest_ml: float, decision: Decision) -> None:
