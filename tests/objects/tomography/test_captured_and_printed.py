@@ -65,7 +65,7 @@ def test_a_report_stands_on_one_page_with_tables_lesions_and_limits(ill: Case, p
     said = (
         "1805",
         "131",
-        "−820",
+        "–820",
         "4 of 24" if language == "en" else "4 sur 24",
         "+2.4" if language == "en" else "+2,4",
     )
