@@ -167,6 +167,30 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tomogram:
+    """A CT series with its reading, as the page shows it slice by slice and as objects refer to it.
+
+    Attributes
+    ----------
+    planes : int16, shape (H, W) each, Hounsfield units: the slices in their own matrix, upright, from head to feet.
+    affine : float64, shape (4, 4): takes (slice, row, column, 1) of them to LPS millimetres.
+    spacing_mm : between slices, rows and columns.
+    slice_uids : SOP Instance UID of each slice; empty for one that was filled in.
+    tissue : uint8, shape (D, h, w): values of ``Tissue``; each of its pixels stands for ``shrunk`` x ``shrunk`` of
+        a plane's, and what is left over at the end of a plane has none. None where nothing was found.
+    tissue_affine : as ``affine``, for ``tissue``.
+    """
+
+    planes: tuple[npt.NDArray[np.int16], ...]
+    affine: npt.NDArray[np.float64]
+    spacing_mm: tuple[float, float, float]
+    slice_uids: tuple[str, ...]
+    tissue: npt.NDArray[np.uint8] | None
+    tissue_affine: npt.NDArray[np.float64]
+    shrunk: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mask:
     """Label image of the same shape as its image; 0 is background.
 
@@ -315,6 +339,8 @@ class StudyResult:
     source : paths of its files; the image that the result is about comes first.
     remarks : on the study as a whole; each stage has its own.
     view_pixels : uint8, shape (h, w): the image as the stages saw it, for display; None without one.
+    series : of a CT, the series that was read: ``series`` in ``chest-edge/result/1``.
+    tomogram : of a CT that was read.
     """
 
     study_key: str
@@ -328,3 +354,5 @@ class StudyResult:
     completed_at: datetime
     remarks: tuple[Remark, ...] = ()
     view_pixels: npt.NDArray[np.uint8] | None = None
+    series: Mapping[str, Any] | None = None
+    tomogram: Tomogram | None = None

@@ -77,7 +77,9 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "severity": N_("Severity"),
     }
 )
-STEPS: Mapping[str, str] = MappingProxyType({**STAGES, "decoding": N_("Decoding"), "storing": N_("Storing")})
+STEPS: Mapping[str, str] = MappingProxyType(
+    {**STAGES, "decoding": N_("Decoding"), "assembling": N_("Putting the slices together"), "storing": N_("Storing")}
+)
 """Whatever takes its time in a reading."""
 STATUSES: Mapping[str, str] = MappingProxyType(
     {

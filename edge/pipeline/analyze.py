@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.config import Settings
-from edge.dicom.reader import Reader
+from edge.dicom.reader import NoRoomError, Reader
+from edge.dicom.readers import Readers
 from edge.errors import SetupError, UnreadableError
 from edge.pipeline.masks import MaskWriter
 from edge.pipeline.reading import Engines, SourceImage, load_engines, read_study
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 _BAR_FROM_FILES = 4
 _BAR_WIDTH = 30
 _DECISIONS = {"normal": "no pneumonia seen", "abnormal": "abnormality suspected"}
+_DECISIONS_CT = {
+    "normal": "no opacity above that of normal lungs measured",
+    "abnormal": "opacities measured in the lungs",
+}
+_READERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +69,11 @@ def analyze(
     engines = load_engines(settings)
     writers = _writers(found, settings, masks, objects)
     has_unread = False
-    with Reader() as reader:
+    with Reader() as reader, Readers(*(Reader() for _ in range(_READERS))) as readers:
         studies = _studies(found, reader)
         with _Progress("reading", sum(map(len, studies))) as progress:
             for study in studies:
-                result = _read(study, reader, engines, progress)
+                result = _read(study, readers, engines, progress)
                 report = to_json(result)
                 for writer in writers:
                     writer.write(result, report)
@@ -154,23 +160,17 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _read(study: list[_File], reader: Reader, engines: Engines, progress: _Progress) -> StudyResult:
+def _read(study: list[_File], readers: Readers, engines: Engines, progress: _Progress) -> StudyResult:
     def images() -> Iterator[SourceImage]:
+        outcomes = readers.read_all(file.path for file in study if file.error is None)
         for file in study:
-            yield _image(file, reader)
+            outcome = file.error or next(outcomes)
+            if isinstance(outcome, NoRoomError):
+                raise outcome
+            yield SourceImage(os.fsencode(file.path).decode("utf-8", errors="replace"), outcome)  # as JSON needs it
             progress.step()
 
     return read_study(images(), engines, study_key=secrets.token_hex(16))
-
-
-def _image(file: _File, reader: Reader) -> SourceImage:
-    name = os.fsencode(file.path).decode("utf-8", errors="replace")  # JSON holds nothing else
-    if file.error is not None:
-        return SourceImage(name, file.error)
-    try:
-        return SourceImage(name, reader.read(file.path))
-    except UnreadableError as error:
-        return SourceImage(name, error)
 
 
 def _line(report: dict[str, Any]) -> str:
@@ -180,7 +180,8 @@ def _line(report: dict[str, Any]) -> str:
     classification = report["classification"]
     if classification and classification["decision"] != "refer":
         probabilities = sorted(classification["probabilities"].items(), key=lambda item: -item[1])
-        words += [_DECISIONS[classification["decision"]], ", ".join(_percent(name, p) for name, p in probabilities)]
+        words.append((_DECISIONS_CT if report["series"] else _DECISIONS)[classification["decision"]])
+        words += [", ".join(_percent(name, p) for name, p in probabilities)] if probabilities else []
         words += [_severity(report["severity"])] if report["severity"] else []
     elif classification:
         words.append("no claim, a doctor must read it")
@@ -193,6 +194,11 @@ def _line(report: dict[str, Any]) -> str:
 
 
 def _severity(severity: dict[str, Any]) -> str:
+    if "ct_score" in severity:
+        shares = severity["affected_percent"]
+        return (
+            f"severity {severity['grade']}, {shares['both']:.1f}% of the lungs affected, score {severity['ct_score']}"
+        )
     return f"severity {severity['grade']}, {severity['percent']:.0f}% of the lungs opaque"
 
 

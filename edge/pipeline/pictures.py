@@ -34,9 +34,13 @@ def _write(path: Path, view: npt.NDArray[np.uint8], side_px: int) -> None:
     scale = min(1.0, side_px / max(view.shape))
     size = (max(1, round(view.shape[1] * scale)), max(1, round(view.shape[0] * scale)))
     small = cv2.resize(view, size, interpolation=cv2.INTER_AREA)
-    encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError("write_failed") from error
-    write_durably(path, [encoded.tobytes()])
+    write_durably(path, [encoded(np.asarray(small, np.uint8), _QUALITY)])
+
+
+def encoded(grey: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """A grey image, shape (h, w), as JPEG."""
+    return cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

@@ -14,15 +14,17 @@ import numpy.typing as npt
 
 from edge import __version__, clock
 from edge.config import Settings
-from edge.dicom.image import ParsedImage
+from edge.dicom.image import ParsedImage, ParsedSlices
 from edge.engines import registry
 from edge.errors import ModelError, UnreadableError
-from edge.pipeline.runner import RADIOGRAPH_STAGES, Engines, models_of, run
-from edge.stages.radiograph import classification, quality, segmentation, severity
+from edge.pipeline.outcomes import reasons, state_of, unreadable_images
+from edge.pipeline.runner import RADIOGRAPH_STAGES, TOMOGRAPH_STAGES, Engines, models_of, run
+from edge.pipeline.tomographs import Examination, read_tomograph
+from edge.stages.radiograph import segmentation, severity
 from edge.stages.radiograph.case import Case, first_case
-from edge.stages.radiograph.classification import REFERRALS
-from edge.stages.stage import Stage
-from edge.types import N_, Decision, Remark, Severity, StageResult, StageStatus, State, StudyResult
+from edge.stages.stage import C, Stage
+from edge.stages.tomography.scan import PriorScan
+from edge.types import N_, Remark, Severity, StageResult, State, StudyResult
 
 __all__ = ["Engines", "Known", "SourceImage", "load_engines", "read_study"]
 
@@ -43,22 +45,8 @@ AGE_STATED = Remark(
     code="age_stated",
     text=N_("The header gives no age; %(years)s years was entered on the page."),
 )
-UNREADABLE_IMAGES = Remark(
-    code="unreadable_images",
-    text=N_("%(count)s images of this study could not be read."),
-    severity=Severity.WARN,
-)
-CT_NOT_READ = Remark(
-    code="ct_not_read",
-    text=N_("CT is kept, but the box does not read CT yet."),
-    severity=Severity.STOP,
-)
-
 _COMPARED = (segmentation.STAGE, severity.STAGE)
 """Stages whose model may not have changed since a prior: its error would be taken for a change."""
-_VITAL = (quality.STAGE.name, classification.STAGE.name)
-"""Stages without which there is no result."""
-_CT = "CT"
 _MOST_CANDIDATES = 8
 """Images of a study that are held at once and shown to the gate; a radiograph study has one to four."""
 _VIEW_SIDE_PX = 1600
@@ -69,17 +57,31 @@ class SourceImage:
     """One image of a study, or the reason why it could not be read."""
 
     source: str
-    outcome: ParsedImage | UnreadableError
+    outcome: ParsedImage | ParsedSlices | UnreadableError
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a study holds: ``newest`` are its newest readable images by source, newest first, and CT last."""
+    """What a study holds: ``newest`` are its newest readable radiographs by source, newest first; ``slices`` all CT."""
 
     sources: tuple[str, ...]
     newest: list[tuple[str, ParsedImage]]
-    readable: int
+    slices: list[tuple[str, ParsedSlices]]
     errors: tuple[UnreadableError, ...]
+
+    @property
+    def readable(self) -> int:
+        return len(self.sources) - len(self.errors)
+
+    @property
+    def examination(self) -> Examination:
+        """Its CT images."""
+        sources = tuple(source for source, _ in self.slices)
+        return Examination(
+            sources=sources,
+            slices=tuple(image for _, image in self.slices),
+            unread=tuple(source for source in self.sources if source not in sources),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,19 +92,22 @@ class Known:
     ----------
     stated_age_years : the age that a person stated; that of a header goes before it.
     prior : what ``Case.prior`` describes, for the severity of the change.
+    prior_scan_of : the slices of a prior that is a CT, or None where the box has them no more.
     """
 
     stated_age_years: float | None = None
     prior: Mapping[str, Any] | None = None
+    prior_scan_of: Callable[[Mapping[str, Any]], PriorScan | None] = lambda prior: None
 
     def comparable(self, engines: Engines) -> Known:
         """The same, with the prior only where it was read by the very models that read now."""
-        models = (self.prior or {}).get("models", {})
-        return (
-            self
-            if all(_sha256(engines, stage) == models.get(stage.name) for stage in _COMPARED)
-            else replace(self, prior=None)
-        )
+        return self if _reads_alike(self.prior, engines, _COMPARED) else replace(self, prior=None)
+
+    def prior_scan(self, engines: Engines) -> PriorScan | None:
+        """The prior of a CT, where it was read by the very models that read now and the box still has it."""
+        if self.prior is None or not _reads_alike(self.prior, engines, TOMOGRAPH_STAGES):
+            return None
+        return self.prior_scan_of(self.prior)
 
     def case(self, image: ParsedImage) -> Case:
         radiograph = image.radiograph
@@ -126,7 +131,8 @@ def load_engines(settings: Settings, folder: Path | None = None) -> Engines:
     ----------
     folder : where ``registry.toml`` lies; None for the models that came with the box.
     """
-    return {name: _engine(name, settings, folder) for name in models_of(RADIOGRAPH_STAGES)}
+    needed = models_of(RADIOGRAPH_STAGES) | models_of(TOMOGRAPH_STAGES)
+    return {name: _engine(name, settings, folder) for name in needed}
 
 
 def _engine(name: str, settings: Settings, folder: Path | None) -> registry.Engine | ModelError:
@@ -136,7 +142,13 @@ def _engine(name: str, settings: Settings, folder: Path | None) -> registry.Engi
         return error
 
 
-def _sha256(engines: Engines, stage: Stage[Case]) -> str | None:
+def _reads_alike(prior: Mapping[str, Any] | None, engines: Engines, stages: Iterable[Stage[C]]) -> bool:
+    """Whether the models of these stages are those that read a prior."""
+    models = (prior or {}).get("models", {})
+    return all(_sha256(engines, stage) == models.get(stage.name) for stage in stages)
+
+
+def _sha256(engines: Engines, stage: Stage[C]) -> str | None:
     engine = engines[stage.model] if stage.model else None
     return None if engine is None or isinstance(engine, ModelError) else engine.card.sha256
 
@@ -148,12 +160,12 @@ def read_study(
     known: Known = Known(),  # noqa: B008 (frozen)
     begin: Callable[[str], None] = lambda step: None,
 ) -> StudyResult:
-    """Read the newest frontal radiograph of a study.
+    """Read the newest frontal radiograph of a study, or its CT where it holds no radiograph.
 
     Parameters
     ----------
     images : every image of the study, in any order; at least one. They are taken one by one, so
-        that a series of a thousand slices needs the memory of a few.
+        that many radiographs need the memory of a few; the slices of a CT are all held.
     study_key : the box's own key of the study.
     begin : told the name of each step before it is taken.
 
@@ -163,10 +175,10 @@ def read_study(
         Where a step found none.
     """
     found = _sorted_out(images)
+    if not found.newest and found.slices:
+        return read_tomograph(found.examination, engines, study_key, known.prior_scan(engines), begin)
     if not found.newest:
         return _unreadable(found.sources, found.errors[0], study_key)
-    if found.newest[0][1].modality == _CT:
-        return _kept(found, study_key)
     reading = _first_accepted(found.newest, engines, known.comparable(engines), begin)
     stages = reading.stages
     return StudyResult(
@@ -174,8 +186,8 @@ def read_study(
         source=(reading.source, *(source for source in found.sources if source != reading.source)),
         study_instance_uid=reading.image.study_instance_uid,
         modality=reading.image.modality,
-        state=_state(stages),
-        reasons=_reasons(stages),
+        state=state_of(stages),
+        reasons=reasons(stages),
         stages=stages,
         software_version=__version__,
         completed_at=clock.utc(),
@@ -187,19 +199,22 @@ def read_study(
 def _sorted_out(images: Iterable[SourceImage]) -> _Found:
     sources: list[str] = []
     newest: list[tuple[str, ParsedImage]] = []
+    slices: list[tuple[str, ParsedSlices]] = []
     errors: list[UnreadableError] = []
     for image in images:
         sources.append(image.source)
         if isinstance(image.outcome, UnreadableError):
             errors.append(image.outcome)
+        elif isinstance(image.outcome, ParsedSlices):
+            slices.append((image.source, image.outcome))
         else:
             newest.append((image.source, image.outcome))
             newest = sorted(newest, key=lambda pair: _age_order(pair[1]), reverse=True)[:_MOST_CANDIDATES]
-    return _Found(tuple(sources), newest, readable=len(sources) - len(errors), errors=tuple(errors))
+    return _Found(tuple(sources), newest, slices, tuple(errors))
 
 
-def _age_order(image: ParsedImage) -> tuple[bool, datetime, int]:
-    return image.modality != _CT, image.acquired_at or datetime.min, image.instance_number or 0  # noqa: DTZ901 (DICOM times have no zone)
+def _age_order(image: ParsedImage) -> tuple[datetime, int]:
+    return image.acquired_at or datetime.min, image.instance_number or 0  # noqa: DTZ901 (DICOM times have no zone)
 
 
 def _first_accepted(
@@ -226,50 +241,9 @@ def _study_remarks(reading: _Reading, readable: int, unreadable: int) -> tuple[R
     stated_age_years = reading.case.radiograph.patient_age_years
     if reading.image.radiograph.patient_age_years is None and stated_age_years is not None:
         remarks.append(replace(AGE_STATED, values={"years": f"{stated_age_years:g}"}))
-    if readable > 1 and _state(reading.stages) is not State.NO_RESULT:
+    if readable > 1 and state_of(reading.stages) is not State.NO_RESULT:
         remarks.append(replace(FURTHER_IMAGES, values={"count": str(readable)}))
-    if unreadable:
-        remarks.append(replace(UNREADABLE_IMAGES, values={"count": str(unreadable)}))
-    return tuple(remarks)
-
-
-def _state(stages: tuple[StageResult, ...]) -> State:
-    if any(remark.severity is Severity.STOP for stage in stages for remark in stage.remarks):
-        return State.NO_RESULT
-    vital = [stage.status for stage in stages if stage.stage in _VITAL]
-    return State.FAILED if StageStatus.FAILED in vital else State.DONE
-
-
-def _reasons(stages: tuple[StageResult, ...]) -> tuple[Remark, ...]:
-    """Why there is no result, or why the box refers; nothing where it makes a claim. Each code once."""
-    remarks = [remark for stage in stages for remark in stage.remarks]
-    failed = [stage for stage in stages if stage.status is StageStatus.FAILED]
-    stops = [remark for remark in remarks if remark.severity is Severity.STOP]
-    vital = [remark for stage in failed for remark in stage.remarks if stage.stage in _VITAL]
-    refers = any(stage.values.get("decision") == Decision.REFER.value for stage in stages)
-    failures = [remark for stage in failed for remark in stage.remarks]
-    referrals = [remark for remark in remarks if remark.code in REFERRALS]
-    found = stops or vital or (failures + referrals if refers else [])
-    return tuple({remark.code: remark for remark in found}.values())
-
-
-def _kept(found: _Found, study_key: str) -> StudyResult:
-    """A study of CT slices alone. No gate is asked: one would take a scout view for a radiograph."""
-    source, image = found.newest[0]
-    unread = (replace(UNREADABLE_IMAGES, values={"count": str(len(found.errors))}),) if found.errors else ()
-    return StudyResult(
-        study_key=study_key,
-        source=(source, *(other for other in found.sources if other != source)),
-        study_instance_uid=image.study_instance_uid,
-        modality=image.modality,
-        state=State.NO_RESULT,
-        reasons=(CT_NOT_READ,),
-        stages=(),
-        software_version=__version__,
-        completed_at=clock.utc(),
-        remarks=(CT_NOT_READ, *unread),
-        view_pixels=_view(image.radiograph.pixels),
-    )
+    return (*remarks, *unreadable_images(unreadable))
 
 
 def _unreadable(sources: tuple[str, ...], error: UnreadableError, study_key: str) -> StudyResult:

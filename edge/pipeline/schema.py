@@ -28,6 +28,7 @@ def to_json(result: StudyResult) -> dict[str, Any]:
         "state": result.state.value,
         "reasons": [remark.as_json() for remark in result.reasons],
         "quality": [remark.as_json() for remark in _all_remarks(result)],
+        "series": None if result.series is None else dict(result.series),
         "gate": _values(stages.get("quality")),
         **{name: None if is_refused else _values(stages.get(name)) for name in _PARTS},
         "findings": [] if is_refused else _findings(stages.get("detection")),

@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,29 @@ from sqlite_utils import Database
 from edge import clock, log
 from edge.bus import Listener, Speaker
 from edge.config import Settings
-from edge.dicom.image import Header, ParsedImage, PatientInfo, UnreadableImageError, content_sha256
+from edge.dicom.image import Header, PatientInfo, UnreadableImageError, content_sha256
 from edge.dicom.reader import NoRoomError, Reader
+from edge.dicom.readers import Outcome, Readers
 from edge.errors import ModelError, ReadingError, SetupError, StorageError, UnreadableError
 from edge.lifeline import identity
+from edge.pipeline.decoded import Decoded, Image
 from edge.pipeline.pictures import write_pictures
 from edge.pipeline.reading import Known, SourceImage, load_engines, read_study
 from edge.pipeline.schema import to_json
+from edge.pipeline.stacks import prior_scan, write_stack
 from edge.pipeline.step_budget import DECODING, OUT_OF_MEMORY, STORING, Budget, fault
+from edge.stages.tomography.scan import PriorScan
 from edge.store import completeness, instances, quarantine, queue
 from edge.store.database import connect
+from edge.store.studies import stack_path
 from edge.types import State, StudyResult
 
 ReadStudy = Callable[[Iterable[SourceImage], queue.Claim, Callable[[str], None]], StudyResult]
 
 _LOOK_S = 1.0
 _MAX_PARSE_ATTEMPTS = 2
+_READERS = 2
+"""As many as a small box has processor cores; the receiver and the page hardly need any."""
 _SPARE_BYTES = 1 << 20  # beside the pixels of an image: what a file system needs itself
 
 
@@ -58,19 +65,19 @@ class Worker:
     """
 
     def __init__(
-        self, settings: Settings, database: Database, reader: Reader, read: ReadStudy, changed: Callable[[int], None]
+        self, settings: Settings, database: Database, readers: Readers, read: ReadStudy, changed: Callable[[int], None]
     ) -> None:
         self._settings = settings
         self._database = database
-        self._reader = reader
+        self._readers = readers
         self._read = read
         self._changed = changed
         self._budget = Budget(settings)
         self._run_id = identity(os.getppid())  # of the supervisor: work that another one's worker left was cut off
-        self._last: tuple[int, ParsedImage] | None = None  # saves decoding a lone radiograph twice
+        self._decoded = Decoded()
 
     def step(self) -> bool:
-        """Read one ready radiograph, else parse one received object, else read a CT study.
+        """Read one ready radiograph, else parse a few received objects, else read a CT study.
 
         A CT study waits for its slices, or each of them would make a version of its own.
         Then see which studies need not wait any longer.
@@ -84,7 +91,7 @@ class Worker:
             This process is in no state to go on.
         """
         try:
-            if self._read_one(series=False) or self._parse_one() or self._read_one(series=True):
+            if self._read_one(series=False) or self._parse_some() or self._read_one(series=True):
                 return True
         finally:
             self._budget.end()
@@ -105,50 +112,56 @@ class Worker:
         self._changed(claimed.study_id)
         return True
 
-    def _parse_one(self) -> bool:
+    def _parse_some(self) -> bool:
+        """Parse as many objects as are decoded at once; whether anything was done."""
         free_bytes = shutil.disk_usage(self._settings.run_dir).free
-        arrival = instances.next_arrival(self._database, self._run_id, free_bytes)
-        if arrival is None:
-            return False
+        arrivals = instances.next_arrivals(self._database, self._readers.count, self._run_id, free_bytes)
         self._budget.begin(DECODING)
-        try:
-            self._parse(arrival)
-        except NoRoomError as full:
-            self._hold(arrival.instance_id, full)
-            return full.needed_bytes > free_bytes  # else it would be tried again and again without a pause
-        self._changed(arrival.instance_id)
-        return True
+        tried = [arrival for arrival in arrivals if arrival.attempts <= _MAX_PARSE_ATTEMPTS]
+        outcomes = self._readers.read_all(self._path(arrival.path) for arrival in tried)
+        is_busy = False
+        for arrival in arrivals:
+            outcome = next(outcomes) if arrival in tried else UnreadableError("reader_crashed")
+            is_busy = self._parse(arrival, outcome, free_bytes) or is_busy
+        return is_busy
 
     def _hold(self, instance_id: int, full: NoRoomError) -> None:
         log.event("waits_for_room", instance_id=instance_id, code=full.code)
         instances.hold(self._database, instance_id, full.needed_bytes + _SPARE_BYTES)
         self._changed(instance_id)
 
-    def _parse(self, arrival: instances.Arrival) -> None:
+    def _parse(self, arrival: instances.Arrival, outcome: Outcome, free_bytes: int) -> bool:
+        """Put an object where it belongs; False where it only waits on for room, as it did before."""
+        if isinstance(outcome, NoRoomError):
+            self._hold(arrival.instance_id, outcome)
+            return outcome.needed_bytes > free_bytes  # else it would be tried again and again without a pause
         try:
-            image = self._readable(arrival)
-            if image is None:
-                return
-            instances.attach(self._database, arrival.instance_id, _attributes(image), self._quiet_s(image))
-            self._last = (arrival.instance_id, image)
+            image = self._readable(arrival, outcome)
+            if image is not None:
+                instances.attach(self._database, arrival.instance_id, _attributes(image), self._quiet_s(image))
+                self._decoded.keep(arrival.instance_id, image)
         except UnreadableError as error:
-            if not self._path(arrival.path).exists():
-                instances.lose(self._database, arrival.instance_id, arrival.path)
-                return
-            header = error.header if isinstance(error, UnreadableImageError) else None
-            attributes = _attributes(header) if header else None
-            instances.quarantine(self._database, arrival.instance_id, error.remark(), attributes)
-            log.event("quarantined", instance_id=arrival.instance_id, code=error.code)
+            self._set_aside(arrival, error)
+        self._changed(arrival.instance_id)
+        return True
 
-    def _quiet_s(self, image: ParsedImage) -> int:
+    def _set_aside(self, arrival: instances.Arrival, error: UnreadableError) -> None:
+        if not self._path(arrival.path).exists():
+            instances.lose(self._database, arrival.instance_id, arrival.path)
+            return
+        header = error.header if isinstance(error, UnreadableImageError) else None
+        attributes = _attributes(header) if header else None
+        instances.quarantine(self._database, arrival.instance_id, error.remark(), attributes)
+        log.event("quarantined", instance_id=arrival.instance_id, code=error.code)
+
+    def _quiet_s(self, image: Header) -> int:
         study = self._settings.study
         return study.quiet_ct_s if image.modality == "CT" else study.quiet_radiograph_s
 
-    def _readable(self, arrival: instances.Arrival) -> ParsedImage | None:
+    def _readable(self, arrival: instances.Arrival, image: Image | UnreadableError) -> Image | None:
         """The image of a received object, or None for a copy, of which nothing is left."""
-        if arrival.attempts > _MAX_PARSE_ATTEMPTS:
-            raise UnreadableError("reader_crashed")
-        image = self._reader.read(self._path(arrival.path))
+        if isinstance(image, UnreadableError):
+            raise image
         seen = content_sha256(image)
         identity = instances.identify(self._database, arrival.instance_id, image.sop_instance_uid, seen)
         if identity is instances.Identity.COPY:
@@ -186,6 +199,8 @@ class Worker:
     def _store(self, claimed: queue.Claim, result: StudyResult, report: dict[str, Any]) -> None:
         if result.view_pixels is not None:
             write_pictures(self._settings, claimed.study_key, claimed.next_version, result.view_pixels)
+        if result.tomogram is not None:
+            write_stack(stack_path(self._settings, claimed.study_key, claimed.next_version), result.tomogram)
         outcome = queue.Outcome(
             state=result.state,
             decision=(report.get("classification") or {}).get("decision"),
@@ -197,20 +212,20 @@ class Worker:
         queue.complete(self._database, claimed, outcome, self._settings.destination)
 
     def _sources(self, claimed: queue.Claim) -> Iterator[SourceImage]:
-        return (SourceImage(source=path.name, outcome=self._image(number, path)) for number, path in claimed.sources)
+        """Every image of a study; what is not in memory any more is decoded again."""
+        kept = self._decoded.take(number for number, _ in claimed.sources)
+        missing = [(number, path) for number, path in claimed.sources if number not in kept]
+        again = self._readers.read_all(self._path(path) for _, path in missing)
+        for number, path in claimed.sources:
+            self._budget.begin(DECODING)
+            image = kept.pop(number) if number in kept else self._again(number, path, next(again))
+            yield SourceImage(source=path.name, outcome=image)
 
-    def _image(self, instance_id: int, path: Path) -> ParsedImage | UnreadableError:
-        self._budget.begin(DECODING)
-        last, self._last = self._last, None
-        if last is not None and last[0] == instance_id:
-            return last[1]
-        try:
-            return self._reader.read(self._path(path))
-        except NoRoomError as full:
-            self._hold(instance_id, full)
-            raise _DecodeAgainError(instance_id) from full
-        except UnreadableError as error:
-            return self._unread(instance_id, path, error)
+    def _again(self, instance_id: int, path: Path, outcome: Outcome) -> Image | UnreadableError:
+        if isinstance(outcome, NoRoomError):
+            self._hold(instance_id, outcome)
+            raise _DecodeAgainError(instance_id) from outcome
+        return self._unread(instance_id, path, outcome) if isinstance(outcome, UnreadableError) else outcome
 
     def _unread(self, instance_id: int, path: Path, error: UnreadableError) -> UnreadableError:
         if not self._path(path).exists():
@@ -249,12 +264,15 @@ def run(settings: Settings, last_exit: int = 0) -> int:
         queue.retry(database, ModelError.texts)
     log.event("tried_again", count=quarantine.retry(database, judged_elsewhere=True))
 
+    def kept_scan(prior: Mapping[str, Any]) -> PriorScan | None:
+        return prior_scan(stack_path(settings, prior["study_key"], prior["version"]), prior)
+
     def read(sources: Iterable[SourceImage], claimed: queue.Claim, begin: Callable[[str], None]) -> StudyResult:
-        known = Known(stated_age_years=claimed.stated_age_years, prior=claimed.prior)
+        known = Known(stated_age_years=claimed.stated_age_years, prior=claimed.prior, prior_scan_of=kept_scan)
         return read_study(sources, engines, claimed.study_key, known, begin)
 
-    with Reader(folder=settings.run_dir) as reader:
-        status = _work(Worker(settings, database, reader, read, speaker.wake), database, listener, stopped)
+    with Readers(*(Reader(folder=settings.run_dir) for _ in range(_READERS))) as readers:
+        status = _work(Worker(settings, database, readers, read, speaker.wake), database, listener, stopped)
     for part in (listener, speaker, database):
         part.close()
     return status

@@ -117,25 +117,24 @@ def add_received(
         return receipt
 
 
-def next_arrival(database: Database, run_id: str = "", free_bytes: int = 0) -> Arrival | None:
-    """Take the oldest unparsed object and count the attempt, or None where there is none.
+def next_arrivals(database: Database, count: int, run_id: str = "", free_bytes: int = 0) -> list[Arrival]:
+    """Take the oldest unparsed objects, at most so many, and count the attempt at each.
 
     Parameters
     ----------
-    run_id : the run of the box that takes it, see ``queue.recover``.
+    run_id : the run of the box that takes them, see ``queue.recover``.
     free_bytes : of the disk; what waits for more room than that is left alone, and what waits for less comes last.
     """
     with writing(database):
-        row = database.execute(
-            """UPDATE instances SET attempts = attempts + 1, run_id = ? WHERE id =
+        rows = database.execute(
+            """UPDATE instances SET attempts = attempts + 1, run_id = ? WHERE id IN
                    (SELECT id FROM instances WHERE state = 'received' AND needed_bytes <= ?
-                    ORDER BY needed_bytes > 0, id LIMIT 1)
-               RETURNING id, path, attempts""",
-            (run_id, free_bytes),
-        ).fetchone()
-        if row is None:
-            return None
-        return Arrival(instance_id=row["id"], path=Path(row["path"]), attempts=row["attempts"])
+                    ORDER BY needed_bytes > 0, id LIMIT ?)
+               RETURNING id, path, attempts, needed_bytes""",
+            (run_id, free_bytes, count),
+        ).fetchall()
+    rows.sort(key=lambda row: (row["needed_bytes"] > 0, row["id"]))
+    return [Arrival(instance_id=row["id"], path=Path(row["path"]), attempts=row["attempts"]) for row in rows]
 
 
 def hold(database: Database, instance_id: int, needed_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""The earlier radiograph that a new one is compared with.
+"""The earlier study that a new one is compared with: a CT with a CT, a radiograph with a radiograph.
 
 A comparison across patients would be worse than none, and clinics reuse patient numbers:
 both studies must give number, name and birth date, all three must agree, and the sexes must
@@ -24,7 +24,7 @@ def prior(database: Database, study_id: int) -> dict[str, Any] | None:
     Returns
     -------
     The ``severity`` of that study's newest finished result (``chest-edge/result/1``), with its
-    ``study_key``, ``completed_at``, ``acquired_at`` (local time of the modality, or None), and
+    ``study_key``, ``version``, ``completed_at``, ``acquired_at`` (local time of the modality, or None), and
     ``models``: the SHA-256 by stage.
     """
     study = database.execute("SELECT * FROM studies WHERE id = ?", (study_id,)).fetchone()
@@ -32,6 +32,7 @@ def prior(database: Database, study_id: int) -> dict[str, Any] | None:
         """SELECT studies.*, result
            FROM studies JOIN results ON results.study_id = studies.id AND results.version = studies.version
            WHERE patient_id = :patient_id AND studies.id != :id AND studies.state = 'done'
+               AND (modality IS 'CT') = (:modality IS 'CT')
                AND decision IS NOT 'refer' AND json_extract(result, '$.severity') IS NOT NULL
                AND ifnull((acquired_at, studies.id) < (:acquired_at, :id), studies.id < :id)
            ORDER BY iif(:acquired_at IS NULL, NULL, acquired_at) DESC, studies.id DESC""",
@@ -62,6 +63,7 @@ def _described(row: Any, result: Any) -> dict[str, Any]:
     return {
         **result["severity"],
         "study_key": row["study_key"],
+        "version": row["version"],
         "completed_at": row["completed_at"],
         "acquired_at": row["acquired_at"],
         "models": {stage["name"]: stage["model_sha256"] for stage in result.get("stages") or ()},

@@ -11,6 +11,7 @@ from sqlite_utils import Database
 
 from edge.config import DicomSettings, Settings
 from edge.dicom.reader import Reader
+from edge.dicom.readers import Readers
 from edge.pipeline.reading import Known, read_study
 from edge.pipeline.worker import Worker
 from tests.pipeline.test_reading import OPAQUE, with_opacities
@@ -45,12 +46,12 @@ def receiver(box: Settings) -> Iterator[int]:
 def read(box: Settings, database: Database) -> Iterator[Callable[[], None]]:
     """Parse and read what the box has by now, with networks that see opacities in every chest."""
     by = with_opacities(OPAQUE, adult_other_pneumonia=20.0)
-    with Reader() as reader:
+    with Readers(Reader()) as readers:
 
         def answer(sources, claimed, begin):  # type: ignore[no-untyped-def]
             return read_study(sources, by, claimed.study_key, Known(prior=claimed.prior), begin)
 
-        worker = Worker(box, database, reader, answer, lambda number: None)
+        worker = Worker(box, database, readers, answer, lambda number: None)
 
         def drain() -> None:
             while worker.step():

@@ -18,8 +18,9 @@ from sqlite_utils import Database
 
 from edge import clock
 from edge.config import DicomSettings, Settings, StudySettings
-from edge.dicom.image import ParsedImage
+from edge.dicom.image import ParsedImage, ParsedSlices
 from edge.dicom.reader import Reader
+from edge.dicom.readers import Readers
 from edge.pipeline.reading import SourceImage
 from edge.pipeline.worker import Worker
 from edge.store import queue, studies
@@ -35,7 +36,7 @@ from tests.support.studies import ready_box
 
 def reading(images: Iterable[SourceImage], claimed: queue.Claim, *_: object) -> StudyResult:
     found = list(images)
-    assert all(isinstance(image.outcome, ParsedImage) for image in found)
+    assert all(isinstance(image.outcome, (ParsedImage, ParsedSlices)) for image in found)
     return StudyResult(
         study_key=claimed.study_key,
         source=tuple(image.source for image in found),
@@ -52,10 +53,10 @@ def reading(images: Iterable[SourceImage], claimed: queue.Claim, *_: object) -> 
 class Clinic:
     """The receiver as a process, and the worker step by step."""
 
-    def __init__(self, settings: Settings, database: Database, reader: Reader) -> None:
+    def __init__(self, settings: Settings, database: Database, readers: Readers) -> None:
         self.database = database
         self.settings = settings
-        self._worker = Worker(settings, database, reader, reading, lambda number: None)
+        self._worker = Worker(settings, database, readers, reading, lambda number: None)
 
     @property
     def port(self) -> int:
@@ -106,19 +107,19 @@ class Clinic:
 
 
 @pytest.fixture(scope="module")
-def reader() -> Iterator[Reader]:
-    with Reader() as shared:
+def readers() -> Iterator[Readers]:
+    with Readers(Reader()) as shared:
         yield shared
 
 
 @pytest.fixture
-def clinic(tmp_path: Path, reader: Reader) -> Iterator[Clinic]:
+def clinic(tmp_path: Path, readers: Readers) -> Iterator[Clinic]:
     settings = ready_box(tmp_path / "box")
     settings = replace(settings, dicom=DicomSettings(port=0), study=StudySettings(quiet_ct_s=3600))
     database = connect(settings.database)
     with running("receiver", settings):
         port_of(settings)
-        yield Clinic(settings, database, reader)
+        yield Clinic(settings, database, readers)
     database.close()
 
 
@@ -278,10 +279,10 @@ def test_two_studies_in_one_association_are_two_results(clinic: Clinic) -> None:
     assert (clinic.outcome(one[0]), clinic.outcome(other[0])) == ((1, 2, False), (1, 1, True))
 
 
-def test_a_receiver_that_is_killed_loses_its_associations_and_nothing_else(tmp_path: Path, reader: Reader) -> None:
+def test_a_receiver_that_is_killed_loses_its_associations_and_nothing_else(tmp_path: Path, readers: Readers) -> None:
     settings = replace(ready_box(tmp_path / "box"), dicom=DicomSettings(port=0))
     with connect(settings.database) as database:
-        clinic = Clinic(settings, database, reader)
+        clinic = Clinic(settings, database, readers)
         image = inputs.dx()
         with running("receiver", settings) as receiver:
             port = port_of(settings)

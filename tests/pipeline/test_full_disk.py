@@ -12,6 +12,7 @@ from sqlite_utils import Database
 
 from edge.config import Settings
 from edge.dicom.reader import Reader
+from edge.dicom.readers import Readers
 from edge.pipeline.worker import Worker
 from edge.store import associations
 from edge.store.database import connect
@@ -77,13 +78,13 @@ def test_an_image_is_tried_again_when_there_is_room_and_not_before(box: Settings
     tried = []
 
     class Counting(Reader):
-        def read(self, path: Path) -> object:  # type: ignore[override]
+        def read_any(self, path: Path) -> object:  # type: ignore[override]
             tried.append(path)
-            return super().read(path)
+            return super().read_any(path)
 
     key = receive(box, database, large_dicom(box.data_dir / "large.dcm"))
-    with Counting(folder=box.run_dir) as reader:
-        worker = Worker(box, database, reader, answer, lambda number: None)
+    with Readers(Counting(folder=box.run_dir)) as readers:
+        worker = Worker(box, database, readers, answer, lambda number: None)
         assert worker.step()
         for _ in range(5):
             assert not worker.step()
@@ -98,15 +99,15 @@ def test_a_study_whose_image_finds_no_room_when_it_is_read_again_lets_the_others
 ) -> None:
     grow(box.data_dir, 80)
     large = receive(box, database, large_dicom(box.data_dir / "large.dcm"))
-    with Reader(folder=box.run_dir) as reader:
-        drain(Worker(box, database, reader, answer, lambda number: None))
+    with Readers(Reader(folder=box.run_dir)) as readers:
+        drain(Worker(box, database, readers, answer, lambda number: None))
         small = receive(box, database, inputs.chest_dicom(box.data_dir / "small.dcm"))
         database.execute("UPDATE studies SET state = 'ready' WHERE study_key = ?", (large,))
         database.execute("UPDATE results SET set_sha256 = '' WHERE study_id = 1")
         database.conn.commit()
         other = box.data_dir / "other"
         other.write_bytes(bytes(50 << 20))
-        worker = Worker(box, database, reader, answer, lambda number: None)
+        worker = Worker(box, database, readers, answer, lambda number: None)
         drain(worker)
         assert states(database, large, small) == [State.DONE, State.DONE]
         assert (view_of(database, large).version, view_of(database, large).waits_for_room) == (1, True)
@@ -121,6 +122,6 @@ def test_images_of_the_same_delivery_do_not_wait_for_it(box: Settings, database:
     database.execute("UPDATE instances SET association_id = ?", (delivery,))
     database.conn.commit()
     associations.finish(database, delivery, associations.End.RELEASED)
-    with Reader(folder=box.run_dir) as reader:
-        drain(Worker(box, database, reader, answer, lambda number: None))
+    with Readers(Reader(folder=box.run_dir)) as readers:
+        drain(Worker(box, database, readers, answer, lambda number: None))
     assert states(database, *keys) == [State.RECEIVED, State.DONE]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge.dicom.image import Header, ParsedImage, UnreadableImageError
+from edge.dicom.image import Header, ParsedImage, ParsedSlices, Plane, UnreadableImageError
 from edge.errors import ModelError, UnreadableError
 from edge.pipeline.reading import Engines, Known, SourceImage, read_study
 from edge.pipeline.runner import RADIOGRAPH_STAGES
@@ -203,17 +203,24 @@ def test_without_the_gate_or_the_classifier_the_reading_has_failed(name: str) ->
     assert result.reasons[0].values == {"model": name}
 
 
-def test_a_ct_study_is_kept_and_shown_and_not_asked_for_a_better_view() -> None:
-    result = read(*(image(f"{number}", modality="CT", number=number) for number in range(12)))
-    assert (result.state, result.modality, result.stages, len(result.source)) == (State.NO_RESULT, "CT", (), 12)
-    assert [(remark.code, remark.advice) for remark in result.reasons] == [("ct_not_read", None)]
-    assert result.view_pixels is not None
+def ct_slice(source: str, number: int) -> SourceImage:
+    plane = Plane(
+        rows=64,
+        columns=64,
+        position_mm=(-100.0, -100.0, 5.0 * number),
+        orientation=(1, 0, 0, 0, 1, 0),
+        spacing_mm=(3.0, 3.0),
+        image_type=("ORIGINAL", "PRIMARY", "AXIAL"),
+        is_scaled=True,
+    )
+    header = Header(study_instance_uid="1.2.3", modality="CT", sop_instance_uid=f"1.2.3.{number}", planes=(plane,))
+    return SourceImage(source, ParsedSlices.of(header, np.full((1, 64, 64), -1000, np.int16)))
 
 
-def test_the_radiograph_of_a_study_with_ct_is_read_however_many_slices_are_newer() -> None:
-    slices = (image(f"{number}", modality="CT", day=9, number=number) for number in range(12))
-    result = read(image("chest", day=1), *slices)
+def test_the_radiograph_of_a_study_with_ct_is_read_however_many_slices_there_are() -> None:
+    result = read(image("chest", day=1), *(ct_slice(f"{number}", number) for number in range(12)))
     assert (result.state, result.source[0], result.modality) == (State.DONE, "chest", "DX")
+    assert len(result.source) == 13
 
 
 def ages_seen(header: float | None, stated: float | None) -> tuple[str, list[str]]:

@@ -21,6 +21,7 @@ KEYS = [
     "state",
     "reasons",
     "quality",
+    "series",
     "gate",
     "segmentation",
     "positioning",

@@ -15,7 +15,7 @@ from edge.store import associations, instances, quarantine, studies
 from edge.store.associations import Way
 from edge.store.spool import Delivery, Spool
 from edge.types import State
-from tests.support.studies import ATTRIBUTES, new_instance
+from tests.support.studies import ATTRIBUTES, new_instance, next_arrival
 
 
 def put_aside(database: Database, code: str = "undecodable", **changes: object) -> instances.Receipt:
@@ -46,7 +46,7 @@ def test_another_version_tries_each_file_once(database: Database) -> None:
     database.execute("UPDATE instances SET judged_by = '0.0.1'")
     database.conn.commit()
     assert quarantine.retry(database, judged_elsewhere=True) == 1
-    arrival = instances.next_arrival(database)
+    arrival = next_arrival(database)
     assert arrival is not None and arrival.attempts == 1
     instances.quarantine(database, arrival.instance_id, UnreadableError("undecodable").remark(), None)
     assert quarantine.retry(database, judged_elsewhere=True) == 0
@@ -66,7 +66,7 @@ def test_bytes_that_come_again_are_tried_again_where_chance_had_a_part(
     spool = Spool(box, lambda number: None)
     for _ in range(2):
         receipt = spool.keep(b"", b"the same bytes", Delivery(sop_instance_uid="1.2.3"))
-        arrival = instances.next_arrival(database)
+        arrival = next_arrival(database)
         if arrival is not None:
             instances.quarantine(database, arrival.instance_id, UnreadableError(code).remark(), None)
     spool.close()
@@ -128,7 +128,7 @@ def test_a_good_copy_that_turns_out_bad_leaves_nothing_that_is_read_for_ever(dat
     come_whole(database, damaged := put_aside(database, "truncated"))
     database.execute("UPDATE instances SET state = 'received'  WHERE id != ?", (damaged.instance_id,))
     database.conn.commit()
-    arrival = instances.next_arrival(database)
+    arrival = next_arrival(database)
     assert arrival is not None
     instances.quarantine(database, arrival.instance_id, UnreadableError("undecodable").remark(), None)
     assert [row.state for row in studies.worklist(database, 9)] == [State.QUARANTINED]

@@ -16,7 +16,7 @@ from edge.errors import ModelError, ReadingError, StatedAgeError, StorageError, 
 from edge.store import instances, queue, studies
 from edge.store.database import connect, migrate, writing
 from edge.types import State
-from tests.support.studies import ATTRIBUTES, new_instance, put_finished_study, put_ready_study
+from tests.support.studies import ATTRIBUTES, new_instance, next_arrival, put_finished_study, put_ready_study
 
 ASKING = {"schema": "chest-edge/result/1", "quality": [{"code": "age_unknown"}]}
 """A result that asks for the age."""
@@ -87,7 +87,7 @@ def test_other_content_under_the_same_identifier_is_kept_and_marked(database: Da
     instances.add_received(database, new_instance(sop_instance_uid=first.sop_instance_uid))
     identities = []
     for _ in range(2):
-        arrival = instances.next_arrival(database)
+        arrival = next_arrival(database)
         assert arrival is not None
         identities.append(instances.identify(database, arrival.instance_id, "of the data set", None))
         instances.attach(database, arrival.instance_id, ATTRIBUTES)
@@ -96,7 +96,7 @@ def test_other_content_under_the_same_identifier_is_kept_and_marked(database: Da
 
 def test_attempts_at_an_object_are_counted(database: Database) -> None:
     instances.add_received(database, new_instance())
-    attempts = [arrival.attempts for _ in range(3) if (arrival := instances.next_arrival(database))]
+    attempts = [arrival.attempts for _ in range(3) if (arrival := next_arrival(database))]
     assert attempts == [1, 2, 3]
 
 
@@ -226,7 +226,7 @@ def test_power_cuts_at_the_parsing_of_an_object_count_for_little_too(database: D
     instances.add_received(database, new_instance())
     attempts = []
     for cut in range(queue.MAX_OUTAGES + 3):
-        arrival = instances.next_arrival(database, f"run {cut}")
+        arrival = next_arrival(database, f"run {cut}")
         assert arrival is not None
         attempts.append(arrival.attempts)
         queue.recover(database, clock.utc(), run_id=f"run {cut + 1}")

@@ -128,3 +128,8 @@ def _write_pictures(settings: Settings, study_key: str, version: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         small = cv2.resize(picture, (side * 4 // 5, side), interpolation=cv2.INTER_AREA)
         path.write_bytes(cv2.imencode(".jpg", small)[1].tobytes())
+
+
+def next_arrival(database: Database, run_id: str = "") -> instances.Arrival | None:
+    """Take the oldest unparsed object alone, or None where there is none."""
+    return next(iter(instances.next_arrivals(database, 1, run_id)), None)

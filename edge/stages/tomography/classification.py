@@ -19,6 +19,8 @@ BETWEEN_LIMITS = Remark(
     text=N_("A little opacity, within what normal lungs can show: a physician has to read the images."),
     severity=Severity.WARN,
 )
+REFERRALS = frozenset({BETWEEN_LIMITS.code})
+"""Codes of remarks that explain why a study is referred."""
 
 NORMAL_BELOW_PERCENT, ABNORMAL_FROM_PERCENT = 0.8, 1.6
 """Of both lungs. The normal public series shows 0.2 %, and 0.8 % when it is blurred beyond any kernel for the lungs;

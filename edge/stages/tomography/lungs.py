@@ -53,20 +53,25 @@ class Lungs:
 def segment(volume: Volume) -> Lungs:
     """Both lungs of a volume whose slices are axial, in any order from head to foot; empty where there are none."""
     hu = planes.smoothed(volume.hu)
-    inside = planes.each(hu, lambda plane: _body(plane, volume.spacing_mm))
+    inside = planes.each(hu, lambda plane: body(plane, volume.spacing_mm))
     is_air = (hu < AERATED_BELOW_HU) & inside
     tree = planes.grown(airways.grown(hu, inside, volume), _AIRWAY_EDGE_MM, volume.spacing_mm) & is_air
     air = is_air & ~planes.grown(tree, _AIRWAY_EDGE_MM, volume.spacing_mm)
-    parted = _parted(_lung_pieces(hu, air), volume)
-    whole = np.zeros_like(parted)
-    wall = _wall(parted > 0, hu, volume.spacing_mm)
+    parted = _parted(lung_pieces(hu, air), volume)
+    return Lungs(with_dense(parted, hu, tree, volume), tree)
+
+
+def with_dense(aerated: Labels, hu: npt.NDArray[np.float32], tree: Bits, volume: Volume) -> Labels:
+    """Right and left lung with what is dense in them, from what of them is aerated."""
+    whole = np.zeros_like(aerated)
+    wall = _wall(aerated > 0, hu, volume.spacing_mm)
     for side in (RIGHT, LEFT):
-        closed = _closed(parted == side, wall, volume) & ~tree & (parted != 3 - side) & (whole == 0)
+        closed = _closed(aerated == side, wall, volume) & ~tree & (aerated != 3 - side) & (whole == 0)
         whole[closed] = side
-    return Lungs(whole, tree)
+    return whole
 
 
-def _body(plane: npt.NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> Bits:
+def body(plane: npt.NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> Bits:
     """The largest piece of tissue with all that it encloses; table, blankets and arms are other pieces.
 
     The wall of a thin chest is a few millimetres thick between two ribs, or noise breaks it.
@@ -75,7 +80,7 @@ def _body(plane: npt.NDArray[np.float32], spacing_mm: tuple[float, float, float]
     return planes.filled(planes.closed(planes.largest(tissue), 5.0, spacing_mm))
 
 
-def _lung_pieces(hu: npt.NDArray[np.float32], air: Bits) -> Bits:
+def lung_pieces(hu: npt.NDArray[np.float32], air: Bits) -> Bits:
     """Pieces of air that are large and hold vessels: the lungs together or one by one, without gas of the bowel."""
     pieces, sizes = components(air)
     if not len(sizes):

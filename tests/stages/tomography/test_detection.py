@@ -49,11 +49,21 @@ def test_a_ball_of_known_size_is_measured(spacing_mm: tuple[float, float, float]
     labels = found(painted(made, where, hu))
     assert abs(error_percent(labels == label, where)) < 5
     assert ((labels == label) & where).sum() > 0.95 * where.sum()
+    assert abs(error_percent(labels >= AFFECTED_FROM, where)) < 5  # its blurred edge is no ground glass
 
 
 def test_what_is_dense_at_the_wall_is_consolidation() -> None:
     made = from_head((2.0, 1.5, 1.5), consolidated=True)
     assert abs(error_percent(found(made) == Tissue.RIGHT_CONSOLIDATION, made.dense)) < 5
+
+
+def test_a_wide_vessel_at_the_mediastinum_is_no_opacity(made: Chest) -> None:
+    rows, columns = np.ogrid[: made.left.shape[1], : made.left.shape[2]]
+    artery = made.left & (np.hypot(rows - 113, columns - 154.5) * 1.5 < 6.5)
+    artery[:60], artery[90:] = False, False
+    assert artery.sum() * 0.0045 > 7
+    affected = found(painted(made, artery, 30)) >= AFFECTED_FROM
+    assert affected.sum() < 0.02 * artery.sum()
 
 
 @pytest.mark.parametrize("noise_hu", [20, 40])

@@ -55,7 +55,7 @@ def test_without_air_only_a_header_tells(scan: Scan) -> None:
 
 def test_padding_is_no_air(scan: Scan) -> None:
     hu = scan.volume.hu.copy()
-    hu[:, :20] = -2000
+    hu[:, :100] = -2000
     assert codes(with_hu(scan, hu)) == []
 
 

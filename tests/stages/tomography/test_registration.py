@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from edge.stages.tomography import alignment, detection, registration, severity
 from edge.stages.tomography.scan import PriorScan, Scan
@@ -109,3 +110,19 @@ def test_the_search_ends_with_its_budget_and_keeps_the_best(scan: Scan, monkeypa
     assert scan.lungs is not None
     found = alignment.align(scan.volume, scan.lungs.labels > 0, prior_of(scan, SHIFT_MM))
     assert found.residual < 0.03  # the middles of the lungs alone lie on each other
+
+
+def test_a_search_that_goes_astray_is_not_kept(scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
+    astray = sitk.TranslationTransform(3, (150.0, 0.0, 0.0))
+    monkeypatch.setattr(alignment, "_stretched", lambda *given: astray)
+    monkeypatch.setattr(alignment, "_search", lambda fixed, moving, start, end: astray)
+    assert scan.lungs is not None
+    assert alignment.align(scan.volume, scan.lungs.labels > 0, prior_of(scan, SHIFT_MM)).residual < 0.03
+
+
+def test_disease_that_stayed_is_no_change_in_any_zone(made: Chest) -> None:
+    ill = detection.unaided(outlined(painted(made, ball(made, (10.0, 30.0, 85.0), 34), -450))).case
+    prior = with_severity(prior_of(ill, SHIFT_MM), ill)
+    change = severity.unaided(registration.unaided(replace(ill, prior=prior)).case).values["change"]
+    assert change["verdict"] == "same" and change["percent"] == 0
+    assert max(abs(points) for points in change["zones"].values()) < 0.5
