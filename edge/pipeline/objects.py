@@ -12,7 +12,7 @@ from edge.dicom.source import source_header
 from edge.errors import ObjectError
 from edge.objects.case import Case, kinds, make, whole_file
 from edge.objects.receipt import UNSIGNED
-from edge.objects.tomography.slices import Slices
+from edge.objects.tomography.slices import Grey, Slices
 from edge.pipeline.names import OwnNames
 from edge.pipeline.stacks import write_stack
 from edge.store.stack import StackFile
@@ -44,22 +44,24 @@ class ObjectWriter:
         if result.view_pixels is None:
             return
         with TemporaryDirectory() as folder:
-            self._write(result, report, _slices(result, Path(folder)))
+            slices = _slices(result, Path(folder))
+            self._write(self._case(result, report, result.view_pixels, slices), report)
 
-    def _write(self, result: StudyResult, report: dict[str, Any], slices: Slices | None) -> None:
-        source = Path(result.source[0])
-        case = Case(
+    def _case(self, result: StudyResult, report: dict[str, Any], view: Grey, slices: Slices | None) -> Case:
+        return Case(
             report={**report},
             study_key=result.study_key,
             version=1,
-            source=source_header(source),
-            view=result.view_pixels,
+            source=source_header(Path(result.source[0])),
+            view=view,
             box_id=_NO_BOX,
             language=self._web.language,
             paper=self._web.paper,
             receipt=UNSIGNED,  # a signature would tell that a box keeps this reading
             slices=slices,
         )
+
+    def _write(self, case: Case, report: dict[str, Any]) -> None:
         report["objects"], report["objects_refused"] = {}, None
         for kind in kinds(case):
             try:
@@ -69,7 +71,7 @@ class ObjectWriter:
             except ObjectError as error:
                 report["objects_refused"] = error.remark().as_json()
                 continue
-            path = self._names.take(source, f".{kind.value}.dcm")
+            path = self._names.take(Path(report["source"][0]), f".{kind.value}.dcm")
             self._names.write(path, whole_file(made))
             report["objects"][kind.value] = str(path)
 
