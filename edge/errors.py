@@ -97,6 +97,7 @@ class SeriesError(EdgeError):
         "only_reformats": N_("The study holds no axial slices, only other planes or pictures. Send the axial series."),
         "no_geometry": N_("The headers do not tell where the slices lie. Send the series as the CT unit made it."),
         "too_few_slices": N_("The series has slices at %(count)s places; at least %(limit)s are needed."),
+        "too_many_slices": N_("The CT images of the study are more than the box can hold. Send one series alone."),
         "slices_missing": N_("%(count)s slices of the series are missing. Send it again."),
         "uneven_slices": N_("The slices of the series do not lie one behind the other at even distances."),
         "scout": N_("A scout image."),
