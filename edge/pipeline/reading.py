@@ -49,6 +49,8 @@ _COMPARED = (segmentation.STAGE, severity.STAGE)
 """Stages whose model may not have changed since a prior: its error would be taken for a change."""
 _MOST_CANDIDATES = 8
 """Images of a study that are held at once and shown to the gate; a radiograph study has one to four."""
+MOST_CT_BYTES = 1 << 30
+"""Of the slices of a study, which are all held at once: 2,000 of 512 x 512."""
 _VIEW_SIDE_PX = 1600
 
 
@@ -68,6 +70,7 @@ class _Found:
     newest: list[tuple[str, ParsedImage]]
     slices: list[tuple[str, ParsedSlices]]
     errors: tuple[UnreadableError, ...]
+    is_too_large: bool
 
     @property
     def readable(self) -> int:
@@ -81,6 +84,7 @@ class _Found:
             sources=sources,
             slices=tuple(image for _, image in self.slices),
             unread=tuple(source for source in self.sources if source not in sources),
+            is_too_large=self.is_too_large,
         )
 
 
@@ -201,16 +205,20 @@ def _sorted_out(images: Iterable[SourceImage]) -> _Found:
     newest: list[tuple[str, ParsedImage]] = []
     slices: list[tuple[str, ParsedSlices]] = []
     errors: list[UnreadableError] = []
+    held_bytes = 0
     for image in images:
         sources.append(image.source)
         if isinstance(image.outcome, UnreadableError):
             errors.append(image.outcome)
         elif isinstance(image.outcome, ParsedSlices):
+            held_bytes += image.outcome.hu.nbytes
             slices.append((image.source, image.outcome))
+            if held_bytes > MOST_CT_BYTES:
+                del slices[1:]
         else:
             newest.append((image.source, image.outcome))
             newest = sorted(newest, key=lambda pair: _age_order(pair[1]), reverse=True)[:_MOST_CANDIDATES]
-    return _Found(tuple(sources), newest, slices, tuple(errors))
+    return _Found(tuple(sources), newest, slices, tuple(errors), is_too_large=held_bytes > MOST_CT_BYTES)
 
 
 def _age_order(image: ParsedImage) -> tuple[datetime, int]:
