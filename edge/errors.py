@@ -254,6 +254,7 @@ class ObjectError(EdgeError):
         "no_picture": N_("The picture of this reading is gone from the disk, so that it cannot be sent."),
         "too_large": N_("The image has more than %(limit)s million pixels, too many for a segmentation."),
         "other_size": N_("The header names another size than the image has, so that no mark can be laid over it."),
+        "no_place": N_("A slice is gone or does not say where it lies, so that no segment can be laid over it."),
         "nothing_to_show": N_("The result has nothing that an object of this kind could show."),
     }
 
