@@ -150,7 +150,7 @@ def _misses_lung(outlined: Labels, hu: Hu, no_lung: Bits, volume: Volume) -> boo
     between, row, column = volume.spacing_mm
     coarse = replace(volume, hu=volume.hu[few], spacing_mm=(between, 2 * row, 2 * column))
     aerated = _with_aerated(outlined[few], hu[few], no_lung[few], coarse)
-    return np.count_nonzero(aerated) > _MISSED * np.count_nonzero(outlined[few])
+    return bool(np.count_nonzero(aerated) > _MISSED * np.count_nonzero(outlined[few]))
 
 
 def _with_aerated(outlined: Labels, hu: Hu, no_lung: Bits, volume: Volume) -> Labels:
