@@ -27,9 +27,14 @@ def state_of(stages: tuple[StageResult, ...]) -> State:
     return State.FAILED if StageStatus.FAILED in vital else State.DONE
 
 
-def reasons(stages: tuple[StageResult, ...]) -> tuple[Remark, ...]:
-    """Why there is no result, or why the box refers; nothing where it makes a claim. Each code once."""
-    remarks = [remark for stage in stages for remark in stage.remarks]
+def reasons(stages: tuple[StageResult, ...], of_study: tuple[Remark, ...] = ()) -> tuple[Remark, ...]:
+    """Why there is no result, or why the box refers; nothing where it makes a claim. Each code once.
+
+    Parameters
+    ----------
+    of_study : remarks that no stage made.
+    """
+    remarks = [*of_study, *(remark for stage in stages for remark in stage.remarks)]
     failed = [stage for stage in stages if stage.status is StageStatus.FAILED]
     stops = [remark for remark in remarks if remark.severity is Severity.STOP]
     vital = [remark for stage in failed for remark in stage.remarks if stage.stage in _VITAL]

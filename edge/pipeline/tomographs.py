@@ -20,7 +20,7 @@ from edge.pipeline.stacks import windowed
 from edge.pipeline.volumes import Assembled, assemble
 from edge.stages.tomography.scan import Acquisition, PriorScan, Scan
 from edge.store.stack import Layer, key_slices
-from edge.types import StageResult, State, StudyResult, Tomogram
+from edge.types import Remark, StageResult, State, StudyResult, Tomogram
 
 _NO_SERIES: Mapping[str, Any] = MappingProxyType(
     dict.fromkeys(("series_instance_uid", "slices", "spacing_mm", "thickness_mm", "kernel", "image_size_px"))
@@ -68,8 +68,14 @@ def read_tomograph(
         return _refused(examination, study_key, error)
     made = assemble(arrangement, examination.slices)
     scan = Scan(volume=made.volume, acquisition=_acquisition(arrangement, made), prior=prior)
+    scan = scan.noting(_remarks(examination, arrangement))
     scan, stages = run(scan, engines, TOMOGRAPH_STAGES, begin)
     return _result(examination, arrangement, made, (scan, tuple(stages)), study_key)
+
+
+def _remarks(examination: Examination, arrangement: Arrangement) -> tuple[Remark, ...]:
+    """What is to be said of the series before it is read."""
+    return (*arrangement.remarks, *unreadable_images(len(examination.unread)))
 
 
 def _arranged(examination: Examination) -> Arrangement:
@@ -107,11 +113,11 @@ def _result(
         study_instance_uid=first.study_instance_uid,
         modality=first.modality,
         state=state_of(stages),
-        reasons=reasons(stages),
+        reasons=reasons(stages, _remarks(examination, arrangement)),
         stages=stages,
         software_version=__version__,
         completed_at=clock.utc(),
-        remarks=(*arrangement.remarks, *unreadable_images(len(examination.unread))),
+        remarks=_remarks(examination, arrangement),
         view_pixels=windowed(made.planes[_shown_first(series) - 1], Layer.LUNG),
         series=series,
         tomogram=_tomogram(made, scan),

@@ -64,7 +64,11 @@ def truth_ml(phantom: Chest) -> dict[str, float]:
 def test_a_series_becomes_volumes_and_a_measure_of_its_opacity(read: StudyResult, phantom: Chest) -> None:
     report = to_json(read)
     assert (report["state"], report["modality"], report["classification"]["decision"]) == ("done", "CT", "refer")
-    assert [reason["code"] for reason in report["reasons"]] == ["between_limits"]
+    assert [reason["code"] for reason in report["reasons"]] == [
+        "network_missed_lung",
+        "unusual_bases",
+        "between_limits",
+    ]
     assert {stage["status"] for stage in report["stages"]} == {"ok"}
     assert report["segmentation"]["method"] == "network"
     measured, expected = report["segmentation"]["lung_volume_ml"], truth_ml(phantom)
@@ -104,6 +108,7 @@ def test_a_gap_is_filled_and_a_prone_patient_is_turned(
     assert report["segmentation"]["lung_volume_ml"]["both"] == pytest.approx(expected["both"], rel=0.01)
     assert result.tomogram is not None
     assert result.tomogram.slice_uids.count("") == len(prepared.missing)
+    assert ("small_gaps" in [reason["code"] for reason in report["reasons"]]) == bool(prepared.missing)
 
 
 def test_a_study_without_a_series_of_the_chest_is_kept_and_shown(

@@ -21,7 +21,26 @@ BETWEEN_LIMITS = Remark(
     text=N_("A little opacity, within what normal lungs can show: a physician has to read the images."),
     severity=Severity.WARN,
 )
-REFERRALS = frozenset({BETWEEN_LIMITS.code})
+_CAN_BE_MISSED = frozenset(
+    {
+        "cut_off_above",
+        "cut_off_below",
+        "cut_off_at_side",
+        "unusual_bases",
+        "large_domes",
+        "outside_body",
+        "outlined_without_network",
+        "network_missed_lung",
+        "noisy",
+        "moved",
+        "coarse_slices",
+        "small_gaps",
+        "uneven_steps",
+        "unreadable_images",
+    }
+)
+"""Codes of remarks that say that opacity can lie where nothing was measured: beside them nothing is ruled out."""
+REFERRALS = frozenset({BETWEEN_LIMITS.code}) | _CAN_BE_MISSED
 """Codes of remarks that explain why a study is referred."""
 
 NORMAL_BELOW_PERCENT, ABNORMAL_FROM_PERCENT = 0.8, 1.6
@@ -38,9 +57,12 @@ def unaided(scan: Scan) -> Outcome[Scan]:
     affected = scan.tissue >= zones.AFFECTED_FROM
     percent = zones.by_lung(affected, scan.lungs.labels)["both"]
     decision = decide(percent, zones.largest_ml(affected, scan.volume.spacing_mm))
+    remarks = (BETWEEN_LIMITS,) if decision is Decision.REFER else ()
+    if decision is Decision.NORMAL and _CAN_BE_MISSED.intersection(scan.noted):
+        decision = Decision.REFER
     values: dict[str, Any] = {"decision": decision.value, "probabilities": {}, "set": []}
     values["measured_percent"] = round(percent, 2)
-    return Outcome(case=scan, values=values, remarks=(BETWEEN_LIMITS,) if decision is Decision.REFER else ())
+    return Outcome(case=scan, values=values, remarks=remarks)
 
 
 def read(scan: Scan, engine: Engine) -> Outcome[Scan]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.stages.stage import Outcome, Stage
-from edge.stages.tomography import planes
+from edge.stages.tomography import bases, planes
 from edge.stages.tomography.scan import Bits, Scan
 from edge.types import N_, Remark, Severity, Volume
 
@@ -48,6 +48,12 @@ MOVED = Remark(
     severity=Severity.WARN,
     advice=N_("If the patient can hold the breath, repeat."),
 )
+BASES = Remark(
+    code="unusual_bases",
+    text=N_("A lung ends below as lungs seldom do: flat, steep, or higher than the other. Dense lung may be left out."),
+    severity=Severity.WARN,
+    advice=N_("Look at the slices around the diaphragm: dense lung there is not measured."),
+)
 
 _METAL_FROM_HU = 2500
 """Above all bone; scanners without an extended scale end at 3071."""
@@ -66,6 +72,10 @@ _RULES = (
     _Rule("side_cm2", 5.0, CUT_OFF_AT_SIDE),
     _Rule("metal_ml", 0.3, METAL),
     _Rule("jump_mm", 3.0, MOVED),
+    _Rule("base_percent", 12.0, BASES),
+    _Rule("base_step_cm2", 15.0, BASES),
+    _Rule("base_back_mm", 30.0, BASES),
+    _Rule("bases_apart_mm", 35.0, BASES),
 )
 
 
@@ -81,15 +91,17 @@ def unaided(scan: Scan) -> Outcome[Scan]:
         "side_cm2": _side_cm2(lungs, scan.volume),
         "metal_ml": _metal_ml(lungs, scan.volume),
         "jump_mm": _jump_mm(lungs, scan.volume.spacing_mm),
+        **bases.measures(scan.lungs.labels, scan.volume),
     }
     values = {name: round(value, 2) for name, value in measures.items()}
-    return Outcome(case=scan, values=values, remarks=_remarks(measures))
+    remarks = _remarks(measures)
+    return Outcome(case=scan.noting(remarks), values=values, remarks=remarks)
 
 
 def _remarks(measures: Mapping[str, float]) -> tuple[Remark, ...]:
     filled = replace(METAL, values={"volume": f"{measures['metal_ml']:.1f}"})
-    made = (rule.remark for rule in _RULES if measures[rule.measure] > rule.most)
-    return tuple(filled if remark is METAL else remark for remark in made)
+    made = {rule.remark.code: rule.remark for rule in _RULES if measures[rule.measure] > rule.most}
+    return tuple(filled if remark is METAL else remark for remark in made.values())
 
 
 def _ends(lungs: Bits) -> tuple[float, float]:

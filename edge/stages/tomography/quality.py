@@ -43,6 +43,12 @@ THICK_SLICES = Remark(
     severity=Severity.WARN,
     advice=N_("If the unit can make thinner slices of the same series, send those."),
 )
+COARSE_SLICES = Remark(
+    code="coarse_slices",
+    text=N_("The slices are %(thickness)s mm thick or apart: opacities of several millilitres can lie between them."),
+    severity=Severity.WARN,
+    advice=N_("If the unit can make thinner slices of the same series, send those."),
+)
 CONTRAST_AGENT = Remark(
     code="contrast_agent",
     text=N_("A contrast agent was given: it makes the lungs and their vessels a little denser."),
@@ -54,13 +60,14 @@ NOISY = Remark(
     advice=N_("Send a series with a softer kernel, if there is one."),
 )
 
-_LEAST_SLICES, _LEAST_LENGTH_MM, _MOST_SPACING_MM = 8, 80.0, 15.0
-_THICK_FROM_MM = 5.0
+_LEAST_LENGTH_MM, _MOST_SPACING_MM = 80.0, 15.0
+_THICK_FROM_MM, _COARSE_FROM_MM = 5.0, 7.5
 _MOST_NOISE_HU = 100.0
 """From here on, added noise moved the share of the three public series by a tenth of it (docs/result.md)."""
 _AIR_HU, _TISSUE_HU = (-1100.0, -700.0), (-150.0, 250.0)
 """Where the commonest densities of air or lung, and of fat, muscle or blood, lie."""
-_BIN_HU, _APART_HU, _PADDING_BELOW_HU, _LEAST_SHARE = 10, 400, -1500, 0.01
+_BIN_HU, _APART_HU, _PADDING_TO_HU, _LEAST_SHARE = 10, 400, -1024, 0.01
+"""Values end at -1024, and padding lies there: it would pass for air of any scale."""
 _SOFT_HU = (-20, 120)
 _SAMPLED_SLICES, _EACH_PX = 24, 2
 
@@ -82,13 +89,13 @@ def unaided(scan: Scan) -> Outcome[Scan]:
         "has_contrast": scan.acquisition.has_contrast,
         "is_scaled": scan.acquisition.is_scaled,
     }
-    return Outcome(case=scan, values=values, remarks=tuple(remarks))
+    return Outcome(case=scan.noting(remarks), values=values, remarks=tuple(remarks))
 
 
 def _stops(scan: Scan, air: float | None, tissue: float | None) -> list[Remark]:
     remarks = []
     slices, length = scan.acquisition.slice_count, _length_mm(scan.volume)
-    if slices < _LEAST_SLICES or length < _LEAST_LENGTH_MM:
+    if length < _LEAST_LENGTH_MM:
         remarks.append(replace(TOO_SHORT, values={"slices": str(slices), "length": f"{length:.0f}"}))
     elif scan.acquisition.spacing_mm[0] > _MOST_SPACING_MM:
         remarks.append(replace(SLICES_FAR_APART, values={"spacing": f"{scan.acquisition.spacing_mm[0]:.0f}"}))
@@ -105,7 +112,8 @@ def _within(value: float | None, limits: tuple[float, float]) -> bool:
 def _warnings(made: Acquisition, noise: float | None) -> list[Remark]:
     remarks = []
     if _thickness_mm(made) >= _THICK_FROM_MM:
-        remarks.append(replace(THICK_SLICES, values={"thickness": f"{_thickness_mm(made):.1f}"}))
+        thick = COARSE_SLICES if _thickness_mm(made) >= _COARSE_FROM_MM else THICK_SLICES
+        remarks.append(replace(thick, values={"thickness": f"{_thickness_mm(made):.1f}"}))
     if made.has_contrast:
         remarks.append(CONTRAST_AGENT)
     if noise is not None and noise > _MOST_NOISE_HU:
@@ -132,7 +140,7 @@ def _sample(volume: Volume) -> Hu:
 def commonest(hu: Hu) -> tuple[float | None, float | None]:
     """Commonest density of air or lung, and of soft tissue; None of what there is too little of."""
     seen = hu[:, ::_EACH_PX, ::_EACH_PX]
-    bins, counts = np.unique(seen[seen > _PADDING_BELOW_HU] // _BIN_HU, return_counts=True)
+    bins, counts = np.unique(seen[seen > _PADDING_TO_HU] // _BIN_HU, return_counts=True)
     if not len(bins):
         return None, None
     middles = bins.astype(float) * _BIN_HU + _BIN_HU / 2

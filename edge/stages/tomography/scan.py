@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edge.types import Mask, Volume
+from edge.types import Mask, Remark, Volume
 
 Bits = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint8]
@@ -63,13 +63,14 @@ class Scan:
 
     Attributes
     ----------
-    volume : from head to feet; its pixels are at least about 1.2 mm wide, since finer ones measure nothing better.
+    volume : from head to feet; its pixels are at least 1.1 mm wide, since finer ones measure nothing better.
     lungs : right lung 1, left lung 2; None before segmentation and where it was not plausible.
     airways : trachea and main airways, which are no lung; None likewise.
     zones : of each voxel of the lungs, 1 to 6 in the order of ``Zone``, else 0; None likewise.
     tissue : values of ``Tissue``; None before detection.
     prior : an earlier CT of the same patient.
     prior_tissue : its ``tissue`` laid on this scan; None without a prior, and where it does not lie like this one.
+    noted : codes of what was remarked on so far, of the series as well: not every claim may stand beside them.
     """
 
     volume: Volume
@@ -80,3 +81,8 @@ class Scan:
     tissue: Labels | None = None
     prior: PriorScan | None = None
     prior_tissue: Labels | None = None
+    noted: tuple[str, ...] = ()
+
+    def noting(self, remarks: Iterable[Remark]) -> Scan:
+        """The same with the codes of further remarks."""
+        return replace(self, noted=(*self.noted, *(remark.code for remark in remarks)))

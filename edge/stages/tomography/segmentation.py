@@ -53,6 +53,16 @@ NETWORK_MISSED = Remark(
     text=N_("The chest looks unlike those that the box learnt from: parts of the lungs were outlined by density."),
     severity=Severity.WARN,
 )
+LARGE_DOMES = Remark(
+    code="large_domes",
+    text=N_("%(volume)s ml of dense tissue above the diaphragm were not counted as lung: they may be consolidation."),
+    severity=Severity.WARN,
+)
+OUTSIDE_BODY = Remark(
+    code="outside_body",
+    text=N_("Part of what was outlined as lung lies outside of the body: what was measured is not the lungs alone."),
+    severity=Severity.WARN,
+)
 
 NAMES = {RIGHT: "right lung", LEFT: "left lung"}
 LIMITS: Mapping[str, Any] = {"least_lung_ml": 250.0, "most_lung_ml": 6000.0, "most_ratio": 5.0}
@@ -66,6 +76,9 @@ _LEAST_KNOWN = 0.4
 _MISSED = 1.08
 """By how much the lungs may grow with that air; more, and the network missed a part. Gas of the stomach that touches
 the dome of the diaphragm was seen to add 4 %."""
+_MOST_DOMES_ML = 30.0
+"""The three public series have 0, 5 and 18 ml."""
+_LEAST_INSIDE, _MOSTLY_INSIDE = 0.95, 0.5
 _BATCH = 4
 _AERATED = (AERATED_BELOW_HU - LOW_HU) / (HIGH_HU - LOW_HU)
 _EDGE = 150 / (HIGH_HU - LOW_HU)
@@ -132,16 +145,42 @@ def _labels(logits: npt.NDArray[np.float32], pixels: Pixels) -> Labels:
 def read(scan: Scan, engine: Engine) -> Outcome[Scan]:
     """Outline the lungs by the network."""
     hu = planes.smoothed(scan.volume.hu)
-    outlined = without_domes(segment(scan.volume, engine), hu, scan.volume)
+    seen = segment(scan.volume, engine)
+    within = _share_inside(seen, hu, scan.volume)
+    if within < _MOSTLY_INSIDE:
+        return _outcome(scan, np.zeros_like(seen), seen < 0, "network", engine.card.thresholds)
+    outlined = without_domes(seen, hu, scan.volume)
+    remarks = _doubts(within, int(np.count_nonzero(seen) - np.count_nonzero(outlined)), scan.volume)
     inside = planes.each(outlined > 0, planes.hull)
     tree = airways.grown(hu, inside, scan.volume, _TRACHEA_BELOW_HU)
     wall = planes.grown(tree, _AIRWAY_WALL_MM, scan.volume.spacing_mm)
     if not _misses_lung(outlined, hu, wall, scan.volume):
         labels = np.where(wall, np.uint8(0), outlined)
-        return _outcome(scan, labels, tree, "network", engine.card.thresholds)
+        return _noting(_outcome(scan, labels, tree, "network", engine.card.thresholds), remarks)
     aerated = _with_aerated(outlined, hu, wall, scan.volume)
     outcome = _outcome(scan, lungs.with_dense(aerated, hu, tree, scan.volume), tree, "network", engine.card.thresholds)
-    return replace(outcome, remarks=(*outcome.remarks, NETWORK_MISSED))
+    return _noting(outcome, (*remarks, NETWORK_MISSED))
+
+
+def _noting(outcome: Outcome[Scan], remarks: tuple[Remark, ...]) -> Outcome[Scan]:
+    return replace(outcome, case=outcome.case.noting(remarks), remarks=(*outcome.remarks, *remarks))
+
+
+def _share_inside(seen: Labels, hu: Hu, volume: Volume) -> float:
+    """Share of what was outlined that lies in the body; every other pixel tells."""
+    few = np.s_[:, ::2, ::2]
+    between, row, column = volume.spacing_mm
+    inside = planes.each(hu[few], lambda plane: lungs.body(plane, (between, 2 * row, 2 * column)))
+    found = seen[few] > 0
+    return float(np.count_nonzero(found & inside)) / max(np.count_nonzero(found), 1)
+
+
+def _doubts(within: float, left_out: int, volume: Volume) -> tuple[Remark, ...]:
+    """What is to be said of lungs that reach out of the body, and of so many voxels taken for the diaphragm."""
+    domes_ml = left_out * float(np.prod(volume.spacing_mm)) / 1000
+    outside = (OUTSIDE_BODY,) if within < _LEAST_INSIDE else ()
+    large = (replace(LARGE_DOMES, values={"volume": f"{domes_ml:.0f}"}),) if domes_ml > _MOST_DOMES_ML else ()
+    return (*outside, *large)
 
 
 def _misses_lung(outlined: Labels, hu: Hu, no_lung: Bits, volume: Volume) -> bool:
@@ -186,7 +225,7 @@ def unaided(scan: Scan) -> Outcome[Scan]:
     """Outline the lungs by thresholds."""
     found = lungs.segment(scan.volume)
     outcome = _outcome(scan, found.labels, found.airways, "classical", LIMITS)
-    return replace(outcome, remarks=(*outcome.remarks, OUTLINED_WITHOUT_NETWORK))
+    return _noting(outcome, (OUTLINED_WITHOUT_NETWORK,))
 
 
 def _outcome(scan: Scan, labels: Labels, tree: Bits, method: str, limits: Mapping[str, Any]) -> Outcome[Scan]:

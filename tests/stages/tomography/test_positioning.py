@@ -9,6 +9,7 @@ import pytest
 
 from edge.stages.tomography import positioning
 from edge.stages.tomography.scan import Scan
+from edge.types import Remark
 from tests.support.ct_scans import from_head, outlined
 
 
@@ -24,7 +25,12 @@ def cut(scan: Scan, *parts: slice) -> Scan:
 
 
 def codes(scan: Scan) -> list[str]:
-    return [remark.code for remark in positioning.unaided(scan).remarks]
+    """What is remarked on beside the bases: the phantom's lungs are ellipsoids, and their backs leave the wall."""
+    return [remark.code for remark in remarks(scan)]
+
+
+def remarks(scan: Scan) -> list[Remark]:
+    return [remark for remark in positioning.unaided(scan).remarks if remark is not positioning.BASES]
 
 
 def test_a_whole_chest_is_quiet(scan: Scan) -> None:
@@ -57,7 +63,7 @@ def test_a_small_circle_of_reconstruction_is_told(scan: Scan) -> None:
 def test_metal_is_told_with_its_volume(scan: Scan) -> None:
     hu = scan.volume.hu.copy()
     hu[30:35, 70:75, 95:100] = 3071
-    (remark,) = positioning.unaided(replace(scan, volume=replace(scan.volume, hu=hu))).remarks
+    (remark,) = remarks(replace(scan, volume=replace(scan.volume, hu=hu)))
     assert remark.code == "metal" and remark.values == {"volume": "2.0"}
 
 
@@ -66,3 +72,9 @@ def test_a_breath_between_two_slices_is_told(scan: Scan) -> None:
     labels = scan.lungs.labels.copy()
     labels[40:] = np.roll(labels[40:], 6, axis=1)
     assert codes(replace(scan, lungs=replace(scan.lungs, labels=labels))) == ["moved"]
+
+
+def test_bases_that_are_unlike_lungs_are_told_and_noted(scan: Scan) -> None:
+    outcome = positioning.unaided(scan)
+    assert [remark.code for remark in outcome.remarks] == ["unusual_bases"] == list(outcome.case.noted)
+    assert outcome.values["base_back_mm"] > 30

@@ -28,7 +28,7 @@ def with_hu(scan: Scan, hu: np.ndarray) -> Scan:
 
 def test_a_plain_chest_passes_with_its_measures(scan: Scan) -> None:
     outcome = quality.unaided(scan)
-    assert outcome.remarks == () and outcome.case is scan
+    assert outcome.remarks == () and outcome.case.noted == ()
     assert outcome.values["air_hu"] == pytest.approx(-850, abs=15)  # of the lungs: they are most of what is air
     assert outcome.values["tissue_hu"] == pytest.approx(40, abs=15)
     assert outcome.values["noise_hu"] == pytest.approx(12, rel=0.25)
@@ -55,7 +55,7 @@ def test_without_air_only_a_header_tells(scan: Scan) -> None:
 
 def test_padding_is_no_air(scan: Scan) -> None:
     hu = scan.volume.hu.copy()
-    hu[:, :100] = -2000
+    hu[:, :100] = -1024
     assert codes(with_hu(scan, hu)) == []
 
 
@@ -89,3 +89,17 @@ def test_contrast_is_told_and_gaps_are_handed_on(scan: Scan) -> None:
 def test_strong_noise_is_told(scan: Scan) -> None:
     noise = np.random.default_rng(0).normal(0, 180, scan.volume.hu.shape)
     assert codes(with_hu(scan, scan.volume.hu + noise)) == ["noisy"]
+
+
+def test_padding_does_not_pass_for_air_of_the_right_scale(scan: Scan) -> None:
+    hu = scan.volume.hu + 500
+    hu[:, :100] = -1024
+    assert codes(with_hu(scan, hu)) == ["not_hounsfield"]
+
+
+@pytest.mark.parametrize(
+    ("thickness_mm", "code"), [(5.0, "thick_slices"), (7.0, "thick_slices"), (8.0, "coarse_slices")]
+)
+def test_the_thicker_slices_are_the_more_can_be_missed(scan: Scan, thickness_mm: float, code: str) -> None:
+    outcome = quality.unaided(replace(scan, acquisition=replace(scan.acquisition, thickness_mm=thickness_mm)))
+    assert [remark.code for remark in outcome.remarks] == [code] == list(outcome.case.noted)

@@ -89,6 +89,30 @@ def test_a_head_has_no_lungs(made: Chest, engine: Engine) -> None:
     assert remark.code == "no_lungs"
 
 
+def test_air_outside_of_the_body_is_no_lung(made: Chest, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = np.zeros(made.volume.hu.shape, np.uint8)
+    outside[10:60, 5:70, 5:35], outside[10:60, 5:70, -35:-5] = 1, 2
+    monkeypatch.setattr(segmentation, "segment", lambda volume, engine: outside)
+    outcome = segmentation.read(raw(made.volume), engine)
+    assert [remark.code for remark in outcome.remarks] == ["no_lungs"] and outcome.case.lungs is None
+    partly = np.where(made.right, np.uint8(1), np.where(made.left, np.uint8(2), np.uint8(0)))
+    partly[30:40][outside[30:40] > 0] = 1
+    monkeypatch.setattr(segmentation, "segment", lambda volume, engine: partly)
+    outcome = segmentation.read(raw(made.volume), engine)
+    assert [remark.code for remark in outcome.remarks] == ["outside_body"] == list(outcome.case.noted)
+
+
+def test_much_tissue_taken_for_the_dome_is_told(made: Chest, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.where(made.right, np.uint8(1), np.where(made.left, np.uint8(2), np.uint8(0)))
+    monkeypatch.setattr(segmentation, "segment", lambda volume, engine: labels)
+    z, y, x = np.ogrid[0:75, 0:150, 0:200]
+    column = made.right & (np.hypot(x - 61, y - 90) < 12) & (z > 45)
+    dense = replace(made, volume=replace(made.volume, hu=np.where(column, np.int16(40), made.volume.hu)))
+    outcome = segmentation.read(raw(dense.volume), engine)
+    assert [remark.code for remark in outcome.remarks] == ["large_domes"] == list(outcome.case.noted)
+    assert int(outcome.remarks[0].values["volume"]) > 30
+
+
 def test_a_lung_that_is_missing_stops_the_reading_in_words(made: Chest, engine: Engine) -> None:
     hu = np.where(made.left, np.int16(40), made.volume.hu)
     outcome = segmentation.unaided(raw(replace(made.volume, hu=hu)))

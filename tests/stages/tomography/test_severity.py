@@ -34,6 +34,20 @@ def test_a_healthy_phantom_shows_no_opacity_and_scores_nothing() -> None:
     assert values["ct_score"] == 0 and values["grade"] == "none" and values["change"] is None
 
 
+@pytest.mark.parametrize("code", sorted(classification.REFERRALS - {"between_limits"}))
+def test_where_opacity_can_be_missed_nothing_is_ruled_out(code: str) -> None:
+    scan = detection.unaided(outlined(from_head((5.0, 3.0, 3.0)))).case
+    assert classification.unaided(replace(scan, noted=("thick_slices", "metal"))).values["decision"] == "normal"
+    outcome = classification.unaided(replace(scan, noted=("thick_slices", code)))
+    assert (outcome.values["decision"], outcome.remarks) == ("refer", ())
+
+
+def test_what_can_be_missed_does_not_take_a_measured_opacity_away() -> None:
+    made = from_head((5.0, 3.0, 3.0))
+    ill = detection.unaided(outlined(painted(made, ball(made, (10.0, 30.0, 85.0), 40), -400))).case
+    assert classification.unaided(replace(ill, noted=("cut_off_below",))).values["decision"] == "abnormal"
+
+
 def test_an_abstention_says_why() -> None:
     made = from_head()
     small = painted(made, ball(made, (10.0, 30.0, 85.0), 12), -400)
