@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import __version__, clock
-from edge.dicom.image import ParsedSlices
+from edge.dicom.image import Header, ParsedSlices
 from edge.dicom.series import Arrangement, arrange
 from edge.errors import SeriesError
 from edge.pipeline.outcomes import reasons, state_of, unreadable_images
@@ -32,12 +32,16 @@ class Examination:
     Attributes
     ----------
     sources : of every file that could be read, in the order of ``slices``.
-    unread : the others.
+    others : images that are no CT, to be listed as left out.
+    unread : every other file.
+    unreadable : how many files could not be read at all.
     """
 
     sources: tuple[str, ...]
     slices: tuple[ParsedSlices, ...]
+    others: tuple[Header, ...]
     unread: tuple[str, ...]
+    unreadable: int
 
 
 def read_tomograph(
@@ -56,7 +60,7 @@ def read_tomograph(
     """
     begin(ASSEMBLING)
     try:
-        arrangement = arrange(examination.slices)
+        arrangement = arrange([*examination.slices, *examination.others])
     except SeriesError as error:
         return _refused(examination, study_key, error)
     made = assemble(arrangement, examination.slices)
@@ -98,7 +102,7 @@ def _result(
         stages=stages,
         software_version=__version__,
         completed_at=clock.utc(),
-        remarks=(*arrangement.remarks, *unreadable_images(len(examination.unread))),
+        remarks=(*arrangement.remarks, *unreadable_images(examination.unreadable)),
         view_pixels=windowed(made.planes[_shown_first(series) - 1], Layer.LUNG),
         series=series,
         tomogram=_tomogram(made, scan),
@@ -158,6 +162,6 @@ def _refused(examination: Examination, study_key: str, error: SeriesError) -> St
         stages=(),
         software_version=__version__,
         completed_at=clock.utc(),
-        remarks=(error.remark(), *unreadable_images(len(examination.unread))),
+        remarks=(error.remark(), *unreadable_images(examination.unreadable)),
         view_pixels=windowed(middle.hu[len(middle.hu) // 2], Layer.LUNG),
     )
