@@ -1,4 +1,4 @@
-"""What the CT model is asked by the release gate, as ``answers`` asks the others."""
+"""What the CT models are asked by the release gate, as ``answers`` asks the others."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from calibration.fit import Origin
 from calibration.gate import Answers
 from edge.engines.engine import Engine
 from edge.stages.numbers import sigmoid
+from edge.stages.tomography.covid19 import pooled, prediction_set
 from edge.stages.tomography.segmentation import labels_of
 from edge.stages.tomography.slices import LEAST_LUNG
 from models.evaluation.lung_field import dice
 from models.training import ct_lung as lung_recipe
-from models.training import slice_masks
+from models.training import lung_pictures, slice_masks
 
 _EVERY_PICTURE = 3
 
@@ -39,4 +40,14 @@ def ct_lung(origin: Origin, engine: Engine) -> Answers:
         dice=overlap,
         decisions=decisions,
         probabilities=np.stack([sigmoid(engine.run(one[None])[0]) for one in shown]).astype(np.float32),
+    )
+
+
+def ct_covid19(origin: Origin, engine: Engine) -> Answers:
+    """Probability and prediction set of validation pictures."""
+    pictures = [one for one in lung_pictures.load(origin.root, engine.card.side) if one.row.split == "val"]
+    said = [pooled(engine.run(one.tile()[None])[:, 0], engine.card) for one in pictures]
+    return Answers(
+        scores={"covid19": (np.array(said), np.array([one.row.is_covid for one in pictures]))},
+        decisions=[prediction_set(p, engine.card) for p in said],
     )

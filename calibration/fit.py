@@ -22,6 +22,7 @@ from edge.stages.numbers import softmax
 from edge.stages.radiograph import detection, severity
 from edge.stages.radiograph.classification import answer, embedding
 from edge.stages.radiograph.geometry import squash_labels, tile
+from models.evaluation import ct_limits, ct_sources
 from models.evaluation.opacity import FOLDS_FILE
 from models.training import data, lungs, opacity, pneumonia
 
@@ -160,3 +161,8 @@ def _allowed(sample: pneumonia.Sample, head: str, classes: tuple[str, ...]) -> l
 def ct_lung(_origin: Origin, _card: ModelCard) -> dict[str, Any]:
     """Limits of plausible lungs, wider than those of any adult: each lung, and the larger by the smaller one."""
     return {"least_lung_ml": 250.0, "most_lung_ml": 6000.0, "most_ratio": 5.0}
+
+
+def ct_covid19(origin: Origin, _card: ModelCard) -> dict[str, Any]:
+    """Calibration and limits from sources that the network had not seen; the weights alone differ between the files."""
+    return dict(ct_limits.limits(ct_sources.unseen(ct_sources.shared(origin.root))))

@@ -27,7 +27,7 @@ from calibration.fit import Origin
 from edge.engines.engine import Engine, ModelCard
 from edge.engines.registry import default_folder, load
 from models.evaluation.precision import reports
-from models.training import ct_lung, frontal_gate, lung_field, opacity, pneumonia
+from models.training import ct_covid19, ct_lung, frontal_gate, lung_field, opacity, pneumonia
 from models.training.backbone import MEAN, STD
 
 if sys.version_info >= (3, 11):
@@ -65,6 +65,7 @@ class Shipment:
 
 
 SHIPMENTS = {
+    "ct_covid19": Shipment("1.0.0", ct_covid19, fit.ct_covid19, ct_answers.ct_covid19),
     "ct_lung": Shipment("1.0.0", ct_lung, fit.ct_lung, ct_answers.ct_lung, most_dice_fall=0.003),
     "frontal_gate": Shipment("1.0.0", frontal_gate, fit.frontal_gate, answers.frontal_gate),
     "lung_field": Shipment("2.0.0", lung_field, fit.lung_field, answers.lung_field),

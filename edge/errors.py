@@ -97,6 +97,7 @@ class SeriesError(EdgeError):
         "only_reformats": N_("The study holds no axial slices, only other planes or pictures. Send the axial series."),
         "no_geometry": N_("The headers do not tell where the slices lie. Send the series as the CT unit made it."),
         "too_few_slices": N_("The series has slices at %(count)s places; at least %(limit)s are needed."),
+        "too_many_slices": N_("The CT images of the study are more than the box can hold. Send one series alone."),
         "slices_missing": N_("%(count)s slices of the series are missing. Send it again."),
         "uneven_slices": N_("The slices of the series do not lie one behind the other at even distances."),
         "scout": N_("A scout image."),
@@ -253,6 +254,7 @@ class ObjectError(EdgeError):
         "no_picture": N_("The picture of this reading is gone from the disk, so that it cannot be sent."),
         "too_large": N_("The image has more than %(limit)s million pixels, too many for a segmentation."),
         "other_size": N_("The header names another size than the image has, so that no mark can be laid over it."),
+        "no_place": N_("A slice is gone or does not say where it lies, so that no segment can be laid over it."),
         "nothing_to_show": N_("The result has nothing that an object of this kind could show."),
     }
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydicom import dcmread
@@ -21,9 +22,11 @@ from edge.dicom.source import source_header
 from edge.errors import EdgeError, ObjectError, SendError, SetupError, StorageError
 from edge.objects import receipt
 from edge.objects.case import Case, kinds, load_view, make, whole_file
-from edge.store import outbox, signing, studies, troubles
+from edge.objects.tomography.slices import Slices
+from edge.store import outbox, signing, stack, studies, troubles
 from edge.store.files import make_folders, write_durably
 from edge.store.outbox import Item
+from edge.store.stack import StackFile
 from edge.types import Kind
 
 
@@ -110,7 +113,8 @@ def _case(database: Database, settings: Settings, item: Item) -> Case:
     if row is None:
         raise ObjectError("nothing_to_show")
     report, box_id = json.loads(row["result"]), signing.box_id(settings)
-    source = source_header(settings.incoming / Path((report.get("source") or [""])[0]).name)
+    paths = [settings.incoming / Path(path).name for path in report.get("source") or [""]]
+    source = source_header(paths[0])
     if not source.get("AccessionNumber") and row["accession_number"]:  # of the worklist
         source.AccessionNumber = row["accession_number"]
     signed = receipt.UNSIGNED
@@ -126,4 +130,9 @@ def _case(database: Database, settings: Settings, item: Item) -> Case:
         language=settings.web.language,
         paper=settings.web.paper,
         receipt=signed,
+        slices=_slices(stack.opened(studies.stack_path(settings, item.study_key, item.version)), paths),
     )
+
+
+def _slices(pictures: StackFile | None, paths: Sequence[Path]) -> Slices | None:
+    return Slices(pictures=pictures, headers=lambda: map(source_header, paths)) if pictures else None

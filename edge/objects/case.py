@@ -23,6 +23,7 @@ from pydicom.dataset import Dataset
 from edge.errors import ObjectError
 from edge.objects import capture, document, presentation, segments, structured
 from edge.objects.content import Content
+from edge.objects.tomography.slices import Slices
 from edge.types import Kind, State
 
 
@@ -35,12 +36,14 @@ class Case:
     report : ``chest-edge/result/1``.
     study_key, version : under which the box stores it.
     source : header of the image as the box received it, without pixels; its values may be invalid.
+        Of a CT, that of its slice nearest to the head.
     view : uint8, shape (h, w): the image as shown, upright, bone bright, at most 1600 px a side.
     box_id : random, of this box; it stands in the objects as Device Serial Number.
     language : ``en`` or ``fr``, of the printable report and of texts that are burnt in.
     paper : ``a4`` or ``letter``, of the printable report.
     receipt : for its QR code (``edge.objects.receipt``), or ``UNSIGNED`` from there; without either there is no
         printable report.
+    slices : of a chest CT; None where its pictures are gone.
     """
 
     report: Mapping[str, Any]
@@ -52,6 +55,7 @@ class Case:
     language: str
     paper: str = "a4"
     receipt: str = ""
+    slices: Slices | None = None
 
 
 def load_view(path: Path) -> npt.NDArray[np.uint8]:
@@ -77,12 +81,20 @@ _OVER_THE_IMAGE = frozenset({Kind.SEGMENTATION, Kind.PRESENTATION_STATE})
 
 
 def kinds(case: Case) -> tuple[Kind, ...]:
-    """Which objects this result can have; none where no stage looked at the image, and none of a CT."""
-    if case.report["state"] not in _READ or not case.report["stages"] or case.report.get("series"):
+    """Which objects this result can have; none where no stage looked at the image."""
+    if case.report["state"] not in _READ or not case.report["stages"]:
         return ()
-    has_outlines = bool(Content(case.report).lungs)
-    left_out = {*(() if has_outlines else _OVER_THE_IMAGE), *(() if case.receipt else (Kind.PDF,))}
+    left_out = {*_not_over_the_image(case), *(() if case.receipt else (Kind.PDF,))}
     return tuple(kind for kind in _MAKERS if kind not in left_out)
+
+
+def _not_over_the_image(case: Case) -> frozenset[Kind]:
+    """A CT has no presentation state: it would say what the segments say, once more for each of hundreds of slices."""
+    content = Content(case.report)
+    if not content.is_tomography:
+        return frozenset() if content.lungs else _OVER_THE_IMAGE
+    has_segments = bool(content.segmentation) and case.slices is not None
+    return _OVER_THE_IMAGE - ({Kind.SEGMENTATION} if has_segments else set())
 
 
 def whole_file(made: Dataset) -> bytes:

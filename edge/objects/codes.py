@@ -29,6 +29,7 @@ def schemes() -> list[CodingSchemeIdentificationItem]:
 LUNG, HEART = codes.SCT.Lung, codes.SCT.Heart
 RADIOGRAPH = Code("363680008", "SCT", "Radiographic imaging procedure")
 CHEST_RADIOGRAPH = Code("399208008", "SCT", "Plain chest X-ray")
+CT, CHEST_CT = codes.SCT.ComputedTomography, Code("169069000", "SCT", "CT of chest")
 SIDES: Mapping[str, Code] = MappingProxyType({"right": codes.SCT.Right, "left": codes.SCT.Left})
 THIRDS: Mapping[str, Code] = MappingProxyType(
     {
@@ -78,6 +79,14 @@ DECISIONS: Mapping[str, Code] = MappingProxyType(
         "no_result": own("NO_RESULT", "No result"),
     }
 )
+CT_DECISIONS: Mapping[str, Code] = MappingProxyType(
+    {
+        "normal": own("NO_OPACITY", "No opacity above that of normal lungs measured"),
+        "abnormal": own("OPACITY", "Opacities measured in the lungs"),
+        "refer": DECISIONS["refer"],
+        "no_result": DECISIONS["no_result"],
+    }
+)
 AGE_GROUP = own("AGE_GROUP", "Age group that the algorithm read for")
 AGE_GROUPS: Mapping[str, Code] = MappingProxyType(
     {
@@ -87,6 +96,7 @@ AGE_GROUPS: Mapping[str, Code] = MappingProxyType(
     }
 )
 SEVERITY, CHANGE = codes.SCT.Severity, own("CHANGE", "Change against an earlier radiograph")
+CT_CHANGE = own("CT_CHANGE", "Change against an earlier CT")
 CERTAINTY = codes.DCM.CertaintyOfFinding
 CARDIOTHORACIC_RATIO = own("CTR", "Cardiothoracic ratio")
 OPAQUE = own("OPAQUE_SHARE", "Share of the lung that is opaque")
@@ -96,6 +106,14 @@ EXTENT = own("EXTENT", "Geographic extent of opacity (Cohen 2020)")
 DEGREE = own("DEGREE", "Degree of opacity (Cohen 2020)")
 BRIXIA = own("BRIXIA", "Brixia score (Borghesi 2020)")
 BRIXIA_ZONE = own("BRIXIA_ZONE", "Brixia score of a zone (Borghesi 2020)")
+BOTH = codes.SCT.RightAndLeft
+VOLUME, MEAN_HU = codes.SCT.Volume, codes.DCM.MeanAttenuationCoefficient
+PERIPHERAL = own("PERIPHERAL_SHARE", "Share of the opacities that lies near the chest wall")
+BASAL = own("BASAL_SHARE", "Share of the opacities that lies in the lower zones")
+CT_SCORE = own("CT_SCORE", "CT score, the sum of six zones of the lungs")
+CT_SCORE_ZONE = own("CT_SCORE_ZONE", "CT score of a zone of a lung")
+MILLILITRE = Code("mL", "UCUM", "milliliter")
+HOUNSFIELD = codes.UCUM.HounsfieldUnit
 PERCENT, RATIO = codes.UCUM.Percent, codes.UCUM.Ratio
 
 

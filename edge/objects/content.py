@@ -31,8 +31,13 @@ class Content:
 
     @property
     def is_chest(self) -> bool:
-        """Whether the gate took the image for a frontal chest radiograph."""
+        """Whether the gate took the image for a frontal chest radiograph, or for a chest CT."""
         return bool(self.report["state"] == State.DONE.value)
+
+    @property
+    def is_tomography(self) -> bool:
+        """Whether the result is about a chest CT."""
+        return bool(self.report["modality"] == wording.CT)
 
     @property
     def is_claim(self) -> bool:
@@ -99,7 +104,9 @@ class Content:
 
     @property
     def knows_sides(self) -> bool:
-        """Whether right and left may be said: written on the image, coded, or named in words."""
+        """Whether right and left may be said: written on the image, coded, or named in words. A CT tells."""
+        if self.is_tomography:
+            return True
         return bool(self.lungs) and all(remark["code"] != _SIDE_UNKNOWN for remark in self.report["quality"])
 
     @property

@@ -8,25 +8,24 @@ of OpenCV, which have no accents.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from edge import wording
 from edge.language import speaking
 from edge.objects import words
+from edge.objects.bands import GROUND, NOTICE, QUIET, TEXT, Text, band, font
 from edge.objects.content import Content
 from edge.objects.geometry import Line
+from edge.objects.tomography import montage
 from edge.types import N_
 
 if TYPE_CHECKING:
     from edge.objects.case import Case
 
-FONT = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
 _LEAST_SIDE_PX = 1100
 _SMOOTHING = 2  # lines are drawn so many times larger
 _MOST_FINDINGS = 8  # in words; all of them are drawn
@@ -39,21 +38,18 @@ _COLOURS = {  # those of the page
     "consolidation": "#ff9d3c",
 }
 _VERDICTS = {"normal": "#4fd18b", "abnormal": "#ff7a6e", "refer": "#ffbf3d"}
-_TEXT, _QUIET, _NOTICE, _GROUND = "#f1f5f9", "#b3c0cd", "#ffbf3d", "#0b0f14"
 _RIGHT, _LEFT = N_("R"), N_("L")
 _SIDE_UNKNOWN = N_("Side not certain")
-
-_Text = tuple[str, str, float]
-"""Words, their colour, and their size as a share of the usual one."""
 
 
 def draw(case: Case) -> npt.NDArray[np.uint8]:
     """The whole picture: uint8, shape (h, w, 3), RGB."""
-    image = _marked(case)
+    is_montage = Content(case.report).is_tomography and case.slices is not None
+    image = montage.draw(case) if is_montage else _marked(case)
     size_px = max(17, round(image.width / 46))
-    above, below = (_band(texts, image.width, size_px) for texts in (_above(case), _below(case)))
+    above, below = (band(texts, image.width, size_px) for texts in (_above(case), _below(case)))
     parts = (above, _sides(case, image.width, size_px), image, below)
-    whole, top = Image.new("RGB", (image.width, sum(part.height for part in parts)), _GROUND), 0
+    whole, top = Image.new("RGB", (image.width, sum(part.height for part in parts)), GROUND), 0
     for part in parts:
         whole.paste(part, (0, top))
         top += part.height
@@ -94,15 +90,15 @@ class _Pen:
             self._finding(number, finding)
 
     def _finding(self, number: int, finding: Any) -> None:
-        colour = _COLOURS.get(finding["code"], _TEXT)
+        colour = _COLOURS.get(finding["code"], TEXT)
         self._line([*finding["contour"], finding["contour"][0]], colour, 1.1)
         row0, column0, row1, column1 = finding["box_px"]
         (x0, y0), (x1, y1) = self._points(((row0, column0), (row1, column1)), offset=0)
         self._draw.rectangle((x0, y0, x1, y1), outline=colour, width=max(1, round(self._unit / 2)))
-        font = _font(round(self._unit * 15))
+        letters = font(round(self._unit * 15))
         place = (x0 + 3 * self._unit, y0 + self._unit)
         self._draw.text(
-            place, str(number), fill=colour, font=font, stroke_width=round(1.5 * self._unit), stroke_fill="#000000"
+            place, str(number), fill=colour, font=letters, stroke_width=round(1.5 * self._unit), stroke_fill="#000000"
         )
 
     def _line(self, points: Line, colour: str, width: float) -> None:
@@ -112,70 +108,33 @@ class _Pen:
         return [((column + offset) * self._scale[1], (row + offset) * self._scale[0]) for row, column in points]
 
 
-def _above(case: Case) -> list[_Text]:
-    return [(words.notice(speaking(case.language)), _NOTICE, 1.0)]
+def _above(case: Case) -> list[Text]:
+    return [(words.notice(speaking(case.language)), NOTICE, 1.0)]
 
 
-def _below(case: Case) -> list[_Text]:
+def _below(case: Case) -> list[Text]:
     language, content = speaking(case.language), Content(case.report)
     verdict, limits = content.verdict, wording.limits(case.report.get("modality"))
-    texts: list[_Text] = [(language.text(verdict.text), _VERDICTS.get(verdict.kind.value, _QUIET), 1.6)]
-    texts += [(line, _TEXT, 1.0) for line in words.measured(content, language)]
+    texts: list[Text] = [(language.text(verdict.text), _VERDICTS.get(verdict.kind.value, QUIET), 1.6)]
+    texts += [(line, TEXT, 1.0) for line in words.measured(content, language)]
     texts += [
-        (f"{number}  {words.finding(content, finding, language)}", _COLOURS.get(finding["code"], _TEXT), 1.0)
+        (f"{number}  {words.finding(content, finding, language)}", _COLOURS.get(finding["code"], TEXT), 1.0)
         for number, finding in enumerate(content.findings[:_MOST_FINDINGS], 1)
     ]
-    texts += [("• " + language.say(remark), _NOTICE, 1.0) for remark in content.pressing]
-    texts += [(language.text(limits[2]), _QUIET, 0.85)] if verdict.kind is wording.Kind.NORMAL else []
-    texts += [(language.text(limits[-1]), _QUIET, 0.85)]
+    texts += [("• " + language.say(remark), NOTICE, 1.0) for remark in content.pressing]
+    texts += [(language.text(limits[2]), QUIET, 0.85)] if verdict.kind is wording.Kind.NORMAL else []
+    texts += [(language.text(limits[-1]), QUIET, 0.85)]
     made = f"{language.moment(case.report['completed_at'])} · Chest Edge {case.report['software_version']}"
-    return [*texts, (f"{made} · {language.text(words.VERSION)} {case.version}", _QUIET, 0.85)]
-
-
-def _band(texts: Sequence[_Text], width_px: int, size_px: int) -> Image.Image:
-    """A strip of that width, as high as its words need."""
-    margin = round(size_px * 0.6)
-    room = width_px - 2 * margin
-    lines = [
-        (part, colour, round(size_px * share))
-        for text, colour, share in texts
-        for part in _wrapped(text, _font(round(size_px * share)), room)
-    ]
-    band = Image.new("RGB", (width_px, sum(_height(px) for *_, px in lines) + 2 * margin), _GROUND)
-    draw, top = ImageDraw.Draw(band), margin
-    for part, colour, px in lines:
-        draw.text((margin, top), part, fill=colour, font=_font(px))
-        top += _height(px)
-    return band
+    return [*texts, (f"{made} · {language.text(words.VERSION)} {case.version}", QUIET, 0.85)]
 
 
 def _sides(case: Case, width_px: int, size_px: int) -> Image.Image:
     """A strip over the image that names the sides of the patient at its ends; empty without lungs."""
     content, language = Content(case.report), speaking(case.language)
-    strip = Image.new("RGB", (width_px, round(size_px * 1.5) if content.lungs else 0), _GROUND)
+    strip = Image.new("RGB", (width_px, round(size_px * 1.5) if content.lungs else 0), GROUND)
     if content.lungs:
-        draw, font = ImageDraw.Draw(strip), _font(round(size_px * 1.2))
+        draw, letters = ImageDraw.Draw(strip), font(round(size_px * 1.2))
         right, left = (_RIGHT, _LEFT) if content.knows_sides else ("", _SIDE_UNKNOWN)
-        draw.text((size_px // 2, 0), language.text(right), fill=_TEXT, font=font)
-        draw.text((width_px - size_px // 2, 0), language.text(left), fill=_TEXT, font=font, anchor="ra")
+        draw.text((size_px // 2, 0), language.text(right), fill=TEXT, font=letters)
+        draw.text((width_px - size_px // 2, 0), language.text(left), fill=TEXT, font=letters, anchor="ra")
     return strip
-
-
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, room_px: int) -> list[str]:
-    lines = [""]
-    for word in text.split(" "):
-        longer = f"{lines[-1]} {word}" if lines[-1] else word
-        if font.getlength(longer) <= room_px:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return [line for line in lines if line]
-
-
-def _height(size_px: int) -> int:
-    return round(size_px * 1.35)
-
-
-@lru_cache(maxsize=16)
-def _font(size_px: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(FONT, size_px)

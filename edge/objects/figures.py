@@ -8,6 +8,7 @@ from typing import Any
 from edge import wording
 from edge.objects.paper import BLACK, GREY, MARGIN_MM, PALE
 from edge.objects.sheet import Sheet
+from edge.objects.tomography import measures
 from edge.types import N_
 
 
@@ -129,7 +130,7 @@ def findings(sheet: Sheet) -> None:
     if not sheet.is_claim or not sheet.result.get("detection"):
         return
     paper, tongue = sheet.paper, sheet.tongue
-    paper.heading(tongue.text(N_("Opacities on the image")))
+    paper.heading(tongue.text(N_("Lesions") if sheet.is_tomography else N_("Opacities on the image")))
     if not found:
         paper.paragraph(tongue.text(N_("None was marked.")))
     half = (sheet.width - 6) / 2
@@ -149,5 +150,7 @@ def _told(sheet: Sheet, finding: Mapping[str, Any]) -> list[tuple[str, bool]]:
     tongue, place = sheet.tongue, wording.place(finding, knows_sides=sheet.knows_sides)
     name = tongue.text(wording.FINDINGS.get(finding["code"], finding["code"]))
     share = tongue.text(N_("%(share)s of this lung"), share=tongue.share(finding["lung_percent"]))
+    if sheet.is_tomography:
+        return [(name, True), (f" · {tongue.text(place)} · {share} · {measures.lesion(finding, tongue)}", False)]
     sure = tongue.text(N_("confidence %(confidence)s"), confidence=tongue.percent(finding["confidence"]))
     return [(name, True), (f" · {tongue.text(place)} · {share} · {sure}", False)]

@@ -104,6 +104,10 @@ class Paper(FPDF):
             self.type(8, bold=True)
             self.cell(self.w - 2 * MARGIN_MM, 4, self._foot.limits, align=Align.C)
 
+    def normalize_text(self, text: str) -> str:
+        """Text as it is set; the library calls this. The fonts have no minus, which looks like a dash."""
+        return str(super().normalize_text(text.replace("−", "–")))
+
     def can_print(self, text: str) -> None:
         """Load the fonts that a text needs (``letters.printable``)."""
         for font in letters.needed(text):

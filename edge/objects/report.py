@@ -24,6 +24,7 @@ from edge.objects.paper import BLACK, GREY, MARGIN_MM, PALE, Foot, Paper
 from edge.objects.plates import pictures
 from edge.objects.receipt import UNSIGNED
 from edge.objects.sheet import Sheet, note
+from edge.objects.tomography import pages
 from edge.types import N_, State
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _PICTURE_MM = (110.0, 100.0, 90.0, 80.0, 70.0, 60.0, 52.0)  # heights that are tried until all stands on one page
 _SEVERAL_PAGES_MM = 80.0
+_TITLE = N_("Chest radiograph: report of a program")
+_TITLES = {wording.CT: N_("Chest CT: report of a program")}
 _GENUINE = N_("Receipt: chest-edge receipt verify tells whether it is genuine.")
 _UNSIGNED = N_("No receipt: a command made this report, no box keeps its reading, and nobody can check this paper.")
 
@@ -56,11 +59,9 @@ def pdf(case: Case) -> bytes:
 def _written(case: Case, picture_mm: float) -> Paper:
     tongue = speaking(case.language)
     classification = case.report.get("classification") or {}
+    modality = case.report.get("modality") or ""
     verdict = wording.verdict(
-        State(case.report["state"]),
-        classification.get("decision"),
-        classification.get("probabilities"),
-        case.report.get("modality"),
+        State(case.report["state"]), classification.get("decision"), classification.get("probabilities"), modality
     )
     foot = Foot(
         limits=f"{tongue.text(wording.RESEARCH)}. {tongue.text(wording.UNVERIFIED)}.",
@@ -68,9 +69,9 @@ def _written(case: Case, picture_mm: float) -> Paper:
         page=tongue.text(N_("Page %(page)s of %(count)s")),
     )
     paper = Paper(case.paper, tongue.code, datetime.fromisoformat(case.report["completed_at"]), foot)
-    paper.set_title(tongue.text(N_("Chest radiograph: report of a program")))
+    paper.set_title(tongue.text(_TITLES.get(modality, _TITLE)))
     sheet = Sheet(paper, case, tongue, verdict, picture_mm)
-    for part in _PARTS:
+    for part in _PARTS_OF_CT if modality == wording.CT else _PARTS:
         part(sheet)
     return paper
 
@@ -79,7 +80,7 @@ def _head(sheet: Sheet) -> None:
     paper, tongue = sheet.paper, sheet.tongue
     top = paper.get_y()
     with paper.column(MARGIN_MM, sheet.width * 0.6):
-        paper.paragraph(tongue.text(N_("Chest radiograph: report of a program")), 13, bold=True)
+        paper.paragraph(tongue.text(_TITLES.get(sheet.result.get("modality") or "", _TITLE)), 13, bold=True)
         paper.paragraph(f"Chest Edge {sheet.result['software_version']}", 7, colour=GREY)
     bottom = paper.get_y()
     paper.set_y(top)
@@ -212,4 +213,10 @@ _PARTS: tuple[Callable[[Sheet], None], ...] = (
     _quality,
     _limits,
     _signature,
+)
+_PARTS_OF_CT: tuple[Callable[[Sheet], None], ...] = (
+    *_PARTS[:3],
+    pages.pictures,
+    pages.numbers,
+    *_PARTS[5:],
 )

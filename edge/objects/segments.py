@@ -1,7 +1,8 @@
 """Lungs and opacities as a binary Segmentation (PS3.3 section A.51) over the stored image.
 
 A radiograph has no place in a frame of reference: the segments lie on the pixels of their source
-image one by one (Derivation Image, spatial locations preserved), as section C.8.20.3 has it.
+image one by one (Derivation Image, spatial locations preserved), as section C.8.20.3 has it. Those of
+a CT are worked out in ``edge.objects.tomography.segments``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from edge.errors import ObjectError
 from edge.objects import codes, equipment, header, words
 from edge.objects.content import Content
 from edge.objects.geometry import Frame, Line
+from edge.objects.tomography import segments as tomography
 from edge.types import Kind
 
 if TYPE_CHECKING:
@@ -46,30 +48,42 @@ def make(case: Case) -> Dataset:
     ObjectError
         ``too_large`` and ``other_size``; what the header is refused for.
     """
-    content = Content(case.report)
-    assert content.segmentation is not None  # noqa: S101 (as ``kinds`` says)
-    frame, cleaned = Frame.of(content.segmentation), header.clean(case.source)
-    header.check_size(cleaned, frame.stored_shape)
-    if frame.height * frame.width > _MOST_MILLION_PX * 1_000_000:
-        raise ObjectError("too_large", limit=_MOST_MILLION_PX)
-    parts = dict(_parts(content))
+    content, cleaned = Content(case.report), header.clean(case.source)
+    names, placed = tomography.arguments(case, content) if content.is_tomography else _arguments(content, cleaned)
     segmentation = Segmentation(
-        source_images=[cleaned],
-        pixel_array=np.stack([frame.mask(contours) for contours in parts.values()], axis=-1)[None],
         segmentation_type="BINARY",
-        segment_descriptions=[_described(number, name, content) for number, name in enumerate(parts, 1)],
+        segment_descriptions=[_described(number, name, content) for number, name in enumerate(names, 1)],
         content_label="CHEST_EDGE",
         content_description=equipment.NOTICE,
         content_creator_name=f"{equipment.MAKER}^",
         content_qualification="RESEARCH",
-        omit_empty_frames=False,
+        **placed,
         **equipment.identity(case, Kind.SEGMENTATION),
     )
     dimensions = equipment.uid("dimensions", segmentation.SOPInstanceUID)
     for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
         item.DimensionOrganizationUID = dimensions
-    equipment.place_in_body(segmentation, frame.orientation if content.knows_sides else None, content.is_chest)
+    equipment.place_in_body(segmentation, _orientation(content), content.is_chest)
     return equipment.dated(segmentation, case, cleaned)
+
+
+def _arguments(content: Content, cleaned: Dataset) -> tuple[list[str], dict[str, Any]]:
+    """The segments of a radiograph by name, and what highdicom needs to lay them over it."""
+    assert content.segmentation is not None  # noqa: S101 (as ``kinds`` says)
+    frame = Frame.of(content.segmentation)
+    header.check_size(cleaned, frame.stored_shape)
+    if frame.height * frame.width > _MOST_MILLION_PX * 1_000_000:
+        raise ObjectError("too_large", limit=_MOST_MILLION_PX)
+    parts = dict(_parts(content))
+    pixels = np.stack([frame.mask(contours) for contours in parts.values()], axis=-1)[None]
+    return list(parts), {"source_images": [cleaned], "pixel_array": pixels, "omit_empty_frames": False}
+
+
+def _orientation(content: Content) -> tuple[str, str] | None:
+    """Of the stored radiograph, where its sides are certain; the place of a CT tells it better."""
+    if content.is_tomography or not content.segmentation or not content.knows_sides:
+        return None
+    return Frame.of(content.segmentation).orientation
 
 
 def _parts(content: Content) -> Iterator[tuple[str, list[Line]]]:
@@ -103,8 +117,15 @@ def _category(is_lung: bool) -> Any:
 
 
 def _algorithm(content: Content, stage: str) -> AlgorithmIdentificationSequence:
-    model = content.model_of(stage) or {"model": equipment.MAKER, "model_version": "", "model_sha256": ""}
+    model = content.model_of(stage)
     family: Code = dicom.DCM.ArtificialIntelligence
+    if model is None:  # thresholds, as of the densities of a CT
+        return AlgorithmIdentificationSequence(
+            name=f"{equipment.MAKER} {stage}",
+            family=family,
+            version=content.report["software_version"],
+            source=equipment.MAKER,
+        )
     return AlgorithmIdentificationSequence(
         name=model["model"],
         family=family,

@@ -49,6 +49,11 @@ class Sheet:
         return Content(self.case.report).knows_sides
 
     @property
+    def is_tomography(self) -> bool:
+        """Whether it is about a chest CT."""
+        return Content(self.case.report).is_tomography
+
+    @property
     def width(self) -> float:
         """Between the margins, in millimetres."""
         return float(self.paper.w) - 2 * MARGIN_MM

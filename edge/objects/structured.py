@@ -1,7 +1,8 @@
 """The result in numbers and codes: a Measurement Report (TID 1500) in a Comprehensive SR (PS3.3 section A.35.3).
 
 Its texts are in English and its concepts coded, so that programs read it. Regions are in the
-coordinates of the stored image. Rejected: Chest CAD SR (TID 4100), which few systems take in.
+coordinates of the stored image; a CT has none, see ``edge.objects.tomography.structured``. Rejected:
+Chest CAD SR (TID 4100), which few systems take in.
 """
 
 from __future__ import annotations
@@ -10,25 +11,20 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from highdicom.sr import (
-    AlgorithmIdentification,
     ComprehensiveSR,
     ContainerContentItem,
     ContentSequence,
     CoordinatesForMeasurement,
     DeviceObserverIdentifyingAttributes,
-    FindingSite,
     ImageRegion,
     Measurement,
     MeasurementReport,
-    MeasurementsAndQualitativeEvaluations,
     ObservationContext,
     ObserverContext,
     PlanarROIMeasurementsAndQualitativeEvaluations,
-    QualitativeEvaluation,
     SourceImageForMeasurementGroup,
     SourceImageForRegion,
     TextContentItem,
-    TrackingIdentifier,
 )
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dicom
@@ -39,34 +35,47 @@ from edge.language import speaking
 from edge.objects import codes, equipment, header, words
 from edge.objects.content import Content
 from edge.objects.geometry import Frame, Line, closed
+from edge.objects.groups import Group, Groups, number
+from edge.objects.tomography import measures
+from edge.objects.tomography import structured as tomography
 from edge.types import Kind
 
 if TYPE_CHECKING:
     from edge.objects.case import Case
 
 _EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
-_Group = MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
 
 
 def make(case: Case) -> Dataset:
     """The structured report of a result."""
-    cleaned = header.clean(case.source)
+    cleaned, content = header.clean(case.source), Content(case.report)
+    if content.is_tomography:
+        made = tomography.Groups(case, cleaned)
+        groups, evidence = list(made.all()), made.evidence
+    else:
+        groups, evidence = list(_Groups(case, cleaned).all()), [cleaned]
     report = MeasurementReport(
         observation_context=_observer(case),
-        procedure_reported=codes.CHEST_RADIOGRAPH if Content(case.report).is_chest else codes.RADIOGRAPH,
-        imaging_measurements=list(_Groups(case, cleaned).all()),
+        procedure_reported=_procedure(content),
+        imaging_measurements=groups,
         title=dicom.cid7021.ImagingMeasurementReport,
     )
     *before, measurements = report[0].ContentSequence
     report[0].ContentSequence = ContentSequence([*before, *_summary(case), measurements, _evaluations(case)])
     document = ComprehensiveSR(
-        evidence=[cleaned],
+        evidence=evidence,
         content=report,
         is_complete=True,
         coding_schemes=codes.schemes(),
         **equipment.identity(case, Kind.STRUCTURED_REPORT),
     )
     return equipment.dated(document, case, cleaned)
+
+
+def _procedure(content: Content) -> Code:
+    if content.is_tomography:
+        return codes.CHEST_CT if content.is_chest else codes.CT
+    return codes.CHEST_RADIOGRAPH if content.is_chest else codes.RADIOGRAPH
 
 
 def _observer(case: Case) -> ObservationContext:
@@ -86,14 +95,14 @@ def _summary(case: Case) -> list[TextContentItem]:
     """What a person has to read, before all numbers; the template may be extended so."""
     content, english = Content(case.report), speaking("en")
     lines = [content.verdict.text, *words.measured(content, english)]
+    lines += measures.lung_volumes(content, english) if content.is_tomography else ()
     lines += [
-        f"Finding {number}: {words.finding(content, found, english)}"
-        for number, found in enumerate(content.findings, 1)
+        f"Finding {count}: {words.finding(content, found, english)}" for count, found in enumerate(content.findings, 1)
     ]
     return [
         _text(dicom.DCM.Comment, words.notice(english)),
         *(_text(dicom.DCM.Summary, line.rstrip(".") + ".") for line in lines),
-        _text(dicom.DCM.Comment, wording.LIMITS[-1]),
+        _text(dicom.DCM.Comment, wording.limits(case.report.get("modality"))[-1]),
     ]
 
 
@@ -118,62 +127,52 @@ def _model(name: str, model: Mapping[str, Any]) -> str:
     )
 
 
-class _Groups:
-    """The groups of measurements of one report (TID 1410 and TID 1501)."""
+class _Groups(Groups):
+    """The groups of a radiograph, some with regions on its pixels."""
 
     def __init__(self, case: Case, cleaned: Dataset) -> None:
-        self._content = Content(case.report)
-        self._parts = equipment.reading(case)
         self._image = (cleaned.SOPClassUID, cleaned.SOPInstanceUID)
-        self._frame = Frame.of(self._content.segmentation) if self._content.segmentation else None
+        super().__init__(case, [SourceImageForMeasurementGroup(*self._image)])
+        self._frame = Frame.of(self.content.segmentation) if self.content.segmentation else None
 
-    def all(self) -> Iterator[_Group]:
+    def all(self) -> Iterator[Group]:
         """Every group: the decision, those with a region, and the others."""
-        yield self._decision()
+        yield self.decision()
         yield from self._lungs()
         yield from self._findings()
         yield from self._heart()
-        yield from self._severity()
-        yield from self._classes()
+        yield from self.severity()
+        yield from self.classes()
 
-    def _decision(self) -> _Group:
-        decision = (self._content.decision or "refer") if self._content.is_chest else "no_result"  # as the verdict says
-        evaluations = [QualitativeEvaluation(codes.DECISION, codes.DECISIONS[decision])]
-        if classified := self._content.report["classification"]:
-            evaluations.append(QualitativeEvaluation(codes.AGE_GROUP, codes.AGE_GROUPS[classified["group"]]))
-        return self._group(
-            "Decision", "classification" if classified else "quality", qualitative_evaluations=evaluations
-        )
-
-    def _lungs(self) -> Iterator[_Group]:
-        shares = (self._content.detection or {}).get("percent", {})
-        for lung, contours in self._content.lungs.items():
-            measured = [_number(codes.OPAQUE, shares[lung], codes.PERCENT)] if lung in shares else []
+    def _lungs(self) -> Iterator[Group]:
+        shares = (self.content.detection or {}).get("percent", {})
+        for lung, contours in self.content.lungs.items():
+            measured = [number(codes.OPAQUE, shares[lung], codes.PERCENT)] if lung in shares else []
             yield PlanarROIMeasurementsAndQualitativeEvaluations(
                 referenced_region=self._region(max(contours, key=len)),
                 finding_type=codes.LUNG,
                 finding_category=dicom.SCT.AnatomicalStructure,
-                finding_sites=[self._site(codes.LUNG, lung)],
+                finding_sites=[self.site(codes.LUNG, lung)],
                 measurements=measured,
-                **self._named(words.lung(self._content, lung), "segmentation"),
+                **self.named(words.lung(self.content, lung), "segmentation"),
             )
 
-    def _findings(self) -> Iterator[_Group]:
-        for number, finding in enumerate(self._content.findings, 1):
+    def _findings(self) -> Iterator[Group]:
+        for count, finding in enumerate(self.content.findings, 1):
             yield PlanarROIMeasurementsAndQualitativeEvaluations(
                 referenced_region=self._region(finding["contour"]),
                 finding_type=codes.FINDINGS[finding["code"]],
                 finding_category=dicom.SCT.MorphologicallyAbnormalStructure,
-                finding_sites=[self._zone(finding["zone"])],
+                finding_sites=[self.zone(finding["zone"])],
                 measurements=[
-                    _number(codes.CERTAINTY, 100 * finding["confidence"], codes.PERCENT),
-                    _number(codes.FINDING_SHARE, finding["lung_percent"], codes.PERCENT),
+                    number(codes.CERTAINTY, 100 * finding["confidence"], codes.PERCENT),
+                    number(codes.FINDING_SHARE, finding["lung_percent"], codes.PERCENT),
                 ],
-                **self._named(f"Finding {number}", "detection"),
+                **self.named(f"Finding {count}", "detection"),
             )
 
-    def _heart(self) -> Iterator[_Group]:
-        measured = self._content.cardiothoracic
+    def _heart(self) -> Iterator[Group]:
+        measured = self.content.cardiothoracic
         if not measured:
             return
         lines = [self._coordinates(measured[name]) for name in ("heart_line", "thorax_line")]
@@ -183,58 +182,16 @@ class _Groups:
             unit=codes.RATIO,
             referenced_coordinates=lines,
         )
-        yield self._group("Cardiothoracic ratio", "segmentation", finding_type=codes.HEART, measurements=[ratio])
+        yield self.group("Cardiothoracic ratio", "segmentation", finding_type=codes.HEART, measurements=[ratio])
 
-    def _severity(self) -> Iterator[_Group]:
-        severity = self._content.severity
-        if not severity:
-            return
-        evaluations = [QualitativeEvaluation(codes.SEVERITY, codes.GRADES[severity["grade"]])]
-        if severity["change"] and severity["change"]["verdict"] in codes.CHANGES:
-            evaluations.append(QualitativeEvaluation(codes.CHANGE, codes.CHANGES[severity["change"]["verdict"]]))
-        yield self._group(
-            "Severity",
-            "severity",
-            finding_type=codes.SEVERITY,
-            measurements=list(self._scores(severity)),
-            qualitative_evaluations=evaluations,
-        )
-
-    def _scores(self, severity: Mapping[str, Any]) -> Iterator[Measurement]:
-        yield _number(codes.EXTENT, severity["extent"], codes.score_unit(8))
-        yield _number(codes.DEGREE, severity["opacity"], codes.score_unit(6))
-        yield _number(codes.BRIXIA, severity["brixia"], codes.score_unit(18))
-        yield _number(codes.OPAQUE_BOTH, severity["percent"], codes.PERCENT)
+    def scores(self, severity: Mapping[str, Any]) -> Iterator[Measurement]:
+        """Scores of the whole and of each zone."""
+        yield number(codes.EXTENT, severity["extent"], codes.score_unit(8))
+        yield number(codes.DEGREE, severity["opacity"], codes.score_unit(6))
+        yield number(codes.BRIXIA, severity["brixia"], codes.score_unit(18))
+        yield number(codes.OPAQUE_BOTH, severity["percent"], codes.PERCENT)
         for zone, score in severity["zones"].items():
-            yield _number(codes.BRIXIA_ZONE, score, codes.score_unit(3), finding_sites=[self._zone(zone)])
-
-    def _zone(self, zone: str) -> FindingSite:
-        return self._site(codes.THIRDS[zone.split("_")[1]], zone)
-
-    def _site(self, part: Code, sided: str) -> FindingSite:
-        """A part of the body, with the side that its name in a result begins with where sides are certain."""
-        return FindingSite(part, codes.SIDES[sided.split("_", maxsplit=1)[0]] if self._content.knows_sides else None)
-
-    def _classes(self) -> Iterator[_Group]:
-        for name, probability in self._content.probabilities.items():
-            yield self._group(
-                f"Class {name}",
-                "classification",
-                finding_type=codes.CLASSES[name],
-                measurements=[_number(codes.CERTAINTY, 100 * probability, codes.PERCENT)],
-            )
-
-    def _group(self, name: str, stage: str, **content: Any) -> MeasurementsAndQualitativeEvaluations:
-        return MeasurementsAndQualitativeEvaluations(
-            source_images=[SourceImageForMeasurementGroup(*self._image)], **self._named(name, stage), **content
-        )
-
-    def _named(self, name: str, stage: str) -> dict[str, Any]:
-        model = self._content.model_of(stage)
-        return {
-            "tracking_identifier": TrackingIdentifier(equipment.uid("tracking", *self._parts, name), name),
-            "algorithm_id": None if model is None else _algorithm(model),
-        }
+            yield number(codes.BRIXIA_ZONE, score, codes.score_unit(3), finding_sites=[self.zone(zone)])
 
     def _region(self, line: Line) -> ImageRegion:
         return ImageRegion("POLYLINE", closed(self._stored(line)), SourceImageForRegion(*self._image))
@@ -245,17 +202,3 @@ class _Groups:
     def _stored(self, line: Line) -> Any:
         assert self._frame is not None  # noqa: S101 (there is no line without outlines)
         return self._frame.stored(line)
-
-
-def _algorithm(stage: Mapping[str, Any]) -> AlgorithmIdentification:
-    return AlgorithmIdentification(
-        name=stage["model"],
-        version=str(stage["model_version"]),
-        parameters=[f"SHA-256 {stage['model_sha256']}", f"precision {stage['model_precision']}"],
-        family=dicom.DCM.ArtificialIntelligence,
-        manufacturer=equipment.MAKER,
-    )
-
-
-def _number(name: Code, value: float, unit: Code, **more: Any) -> Measurement:
-    return Measurement(name=name, value=round(value, 4), unit=unit, **more)

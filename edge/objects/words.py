@@ -8,6 +8,7 @@ from typing import Any
 from edge import wording
 from edge.language import Language
 from edge.objects.content import Content
+from edge.objects.tomography import measures
 from edge.types import N_
 
 SEVERITY, OPACITIES, RATIO = N_("Severity"), N_("Opacities"), N_("Cardiothoracic ratio")
@@ -23,7 +24,7 @@ def notice(language: Language) -> str:
 
 
 def measured(content: Content, language: Language) -> Iterator[str]:
-    """Severity, opaque shares and cardiothoracic ratio, as far as they may be said."""
+    """Severity, opaque shares and cardiothoracic ratio, or the scores of a CT, as far as they may be said."""
     grading = wording.GRADES.get(content.severity["grade"]) if content.severity else None
     if grading:
         value = f"{language.text(grading.name)}. {language.text(grading.meaning)}"
@@ -35,6 +36,8 @@ def measured(content: Content, language: Language) -> Iterator[str]:
     if content.cardiothoracic:
         ratio = language.decimal(content.cardiothoracic["ratio"], "0.00")
         yield language.text(NAMED, name=language.text(RATIO), value=ratio)
+    if content.is_tomography:
+        yield from measures.scores(content, language)
 
 
 def lung(content: Content, name: str) -> str:
@@ -43,8 +46,9 @@ def lung(content: Content, name: str) -> str:
 
 
 def finding(content: Content, found: Mapping[str, Any], language: Language) -> str:
-    """What a finding is, where it lies, and how much of its lung it covers."""
+    """What a finding is, where it lies, and how much of its lung it covers; of a lesion of a CT more of it."""
     name = language.text(wording.FINDINGS.get(found["code"], found["code"]))
     place = wording.place(found, knows_sides=content.knows_sides)
     share = language.text(THIS_LUNG, share=language.share(found["lung_percent"]))
-    return f"{name}, {language.text(place)}, {share}"
+    told = f"{name}, {language.text(place)}, {share}"
+    return f"{told}, {measures.lesion(found, language)}" if content.is_tomography else told

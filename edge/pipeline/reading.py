@@ -55,6 +55,8 @@ _COMPARED = (segmentation.STAGE, severity.STAGE)
 """Stages whose model may not have changed since a prior: its error would be taken for a change."""
 _MOST_CANDIDATES = 8
 """Images of a study that are held at once and shown to the gate; a radiograph study has one to four."""
+MOST_CT_BYTES = 1 << 30
+"""Of the slices of a study, which are all held at once: 2,000 of 512 x 512."""
 _VIEW_SIDE_PX = 1600
 
 
@@ -74,10 +76,12 @@ class _Found:
     newest: list[tuple[str, ParsedImage]]
     slices: list[tuple[str, ParsedSlices]]
     errors: tuple[UnreadableError, ...]
+    radiographs: int
+    is_too_large: bool
 
     @property
-    def radiographs(self) -> int:
-        return len(self.sources) - len(self.errors) - len(self.slices)
+    def ct_images(self) -> int:
+        return len(self.sources) - len(self.errors) - self.radiographs
 
     @property
     def examination(self) -> Examination:
@@ -89,6 +93,7 @@ class _Found:
             others=tuple(image for _, image in self.newest),
             unread=tuple(source for source in self.sources if source not in sources),
             unreadable=len(self.errors),
+            is_too_large=self.is_too_large,
         )
 
 
@@ -213,16 +218,21 @@ def _sorted_out(images: Iterable[SourceImage]) -> _Found:
     newest: list[tuple[str, ParsedImage]] = []
     slices: list[tuple[str, ParsedSlices]] = []
     errors: list[UnreadableError] = []
+    radiographs = held_bytes = 0
     for image in images:
         sources.append(image.source)
         if isinstance(image.outcome, UnreadableError):
             errors.append(image.outcome)
         elif isinstance(image.outcome, ParsedSlices):
+            held_bytes += image.outcome.hu.nbytes
             slices.append((image.source, image.outcome))
+            if held_bytes > MOST_CT_BYTES:
+                del slices[1:]
         else:
+            radiographs += 1
             newest.append((image.source, image.outcome))
             newest = sorted(newest, key=lambda pair: _age_order(pair[1]), reverse=True)[:_MOST_CANDIDATES]
-    return _Found(tuple(sources), newest, slices, tuple(errors))
+    return _Found(tuple(sources), newest, slices, tuple(errors), radiographs, is_too_large=held_bytes > MOST_CT_BYTES)
 
 
 def _age_order(image: ParsedImage) -> tuple[datetime, int]:
@@ -256,7 +266,7 @@ def _study_remarks(reading: _Reading, found: _Found) -> tuple[Remark, ...]:
     if found.radiographs > 1 and state_of(reading.stages) is not State.NO_RESULT:
         remarks.append(replace(FURTHER_IMAGES, values={"count": str(found.radiographs)}))
     if found.slices:
-        remarks.append(replace(CT_NOT_READ, values={"count": str(len(found.slices))}))
+        remarks.append(replace(CT_NOT_READ, values={"count": str(found.ct_images)}))
     return (*remarks, *unreadable_images(len(found.errors)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from edge import __version__, clock
 from edge.dicom.image import Header, ParsedSlices
-from edge.dicom.series import Arrangement, arrange
+from edge.dicom.series import Arrangement, LeftOut, arrange
 from edge.errors import SeriesError
 from edge.pipeline.outcomes import reasons, state_of, unreadable_images
 from edge.pipeline.runner import TOMOGRAPH_STAGES, Engines, run
@@ -21,6 +22,10 @@ from edge.stages.tomography.scan import Acquisition, PriorScan, Scan
 from edge.store.stack import Layer, key_slices
 from edge.types import StageResult, State, StudyResult, Tomogram
 
+_NO_SERIES: Mapping[str, Any] = MappingProxyType(
+    dict.fromkeys(("series_instance_uid", "slices", "spacing_mm", "thickness_mm", "kernel", "image_size_px"))
+    | {"key_slices": []}
+)
 ASSEMBLING = "assembling"
 """What is done before the stages, as ``begin`` is told it."""
 
@@ -35,6 +40,7 @@ class Examination:
     others : images that are no CT, to be listed as left out.
     unread : every other file.
     unreadable : how many files could not be read at all.
+    is_too_large : whether there were more than can be held, so that ``slices`` are only some of them.
     """
 
     sources: tuple[str, ...]
@@ -42,6 +48,7 @@ class Examination:
     others: tuple[Header, ...]
     unread: tuple[str, ...]
     unreadable: int
+    is_too_large: bool = False
 
 
 def read_tomograph(
@@ -60,13 +67,19 @@ def read_tomograph(
     """
     begin(ASSEMBLING)
     try:
-        arrangement = arrange([*examination.slices, *examination.others])
+        arrangement = _arranged(examination)
     except SeriesError as error:
         return _refused(examination, study_key, error)
     made = assemble(arrangement, examination.slices)
     scan = Scan(volume=made.volume, acquisition=_acquisition(arrangement, made), prior=prior)
     scan, stages = run(scan, engines, TOMOGRAPH_STAGES, begin)
     return _result(examination, arrangement, made, (scan, tuple(stages)), study_key)
+
+
+def _arranged(examination: Examination) -> Arrangement:
+    if examination.is_too_large:
+        raise SeriesError("too_many_slices")
+    return arrange([*examination.slices, *examination.others])
 
 
 def _acquisition(arrangement: Arrangement, made: Assembled) -> Acquisition:
@@ -164,4 +177,5 @@ def _refused(examination: Examination, study_key: str, error: SeriesError) -> St
         completed_at=clock.utc(),
         remarks=(error.remark(), *unreadable_images(examination.unreadable)),
         view_pixels=windowed(middle.hu[len(middle.hu) // 2], Layer.LUNG),
+        series={**_NO_SERIES, "left_out": [one.as_json() for one in error.left_out if isinstance(one, LeftOut)]},
     )

@@ -136,17 +136,17 @@ class StackFile:
         except _BROKEN as error:
             raise PictureError("no_picture") from error
 
-    def picture(self, layer: Layer, number: int) -> bytes:
-        """The picture of a slice, counted from 1 at the head.
+    def picture(self, layer: str, number: int) -> bytes:
+        """The picture of a slice, counted from 1 at the head; ``layer`` is a ``Layer`` or its value.
 
         Raises
         ------
         PictureError
             There is no such slice, or the file is gone or damaged.
         """
-        return self._checked(names(layer, number))
+        return self._checked(names(Layer(layer), number))
 
-    def overview(self, layer: Layer) -> bytes:
+    def overview(self, layer: str) -> bytes:
         """The coronal plane, as ``LUNG`` or ``TISSUE``.
 
         Raises
@@ -154,7 +154,7 @@ class StackFile:
         PictureError
             There is none, or the file is gone or damaged.
         """
-        return self._checked(f"coronal/{layer.value}.{layer.suffix}")
+        return self._checked(f"coronal/{Layer(layer).value}.{Layer(layer).suffix}")
 
     def pictures(self, layer: Layer) -> Iterator[bytes]:
         """The pictures of all slices from head to feet.
@@ -182,6 +182,14 @@ class StackFile:
         if zlib.crc32(content) != checksum:
             raise zipfile.BadZipFile
         return content
+
+
+def opened(path: Path) -> StackFile | None:
+    """The stack that lies there; None where there is none, as of a radiograph, or it is damaged."""
+    try:
+        return StackFile(path)
+    except PictureError:
+        return None
 
 
 def key_slices(result: Mapping[str, Any]) -> list[int]:

@@ -14,7 +14,8 @@ from edge.config import Settings
 from edge.objects import receipt
 from edge.objects.case import Case, load_view
 from edge.objects.report import pdf
-from edge.store import signing, studies
+from edge.objects.tomography.slices import Slices
+from edge.store import signing, stack, studies
 
 
 def printed(settings: Settings, found: studies.StudyView, language: str) -> bytes:
@@ -28,6 +29,7 @@ def printed(settings: Settings, found: studies.StudyView, language: str) -> byte
     result = found.result or {}
     box_id = signing.box_id(settings)
     text = receipt.issue(signing.private_key(settings), box_id, found.study_key, found.version, result)
+    pictures = stack.opened(studies.stack_path(settings, found.study_key, found.version))
     case = Case(
         report=result,
         study_key=found.study_key,
@@ -38,6 +40,7 @@ def printed(settings: Settings, found: studies.StudyView, language: str) -> byte
         language=language,
         paper=settings.web.paper,
         receipt=text,
+        slices=Slices(pictures=pictures, headers=tuple) if pictures else None,  # paper needs no headers
     )
     return pdf(case)
 

@@ -32,6 +32,7 @@ class SliceRow:
     ----------
     patient : as far as it is known; else a name of its own, so that no two pictures count as one patient.
     aspect : width of the original picture by its height; the stored one is square.
+    degree : of MosMed, 0 to 2: none, up to a quarter, and up to half of the lungs are diseased; else None.
     """
 
     file: str
@@ -40,6 +41,7 @@ class SliceRow:
     patient: str
     split: str
     aspect: float
+    degree: int | None = None
 
 
 def slice_rows(root: Path) -> list[SliceRow]:
@@ -56,6 +58,7 @@ def _slice_row(row: dict[str, str]) -> SliceRow:
         patient=row["patient"] or row["file"],
         split=row["split"],
         aspect=int(row["width"]) / int(row["height"]),
+        degree=int(row["source"][-1]) if row["source"].startswith(SOURCES[2]) else None,
     )
 
 

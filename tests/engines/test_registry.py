@@ -18,7 +18,7 @@ from edge.engines import registry
 from edge.engines.engine import ModelCard
 from edge.errors import ModelError
 from edge.pipeline.reading import load_engines
-from edge.pipeline.runner import RADIOGRAPH_STAGES
+from edge.pipeline.runner import RADIOGRAPH_STAGES, TOMOGRAPH_STAGES, models_of
 
 SEED = 20260301
 DAMAGES = 60
@@ -167,7 +167,7 @@ def test_a_damaged_list_of_models_is_said_in_plain_words(folder: Path, content: 
     assert caught.value.code == "registry_broken"
     engines = load_engines(Settings(), folder)
     assert {fault.code for fault in engines.values() if isinstance(fault, ModelError)} == {"registry_broken"}
-    assert engines.keys() == {stage.model for stage in RADIOGRAPH_STAGES}
+    assert engines.keys() == models_of(RADIOGRAPH_STAGES) | models_of(TOMOGRAPH_STAGES)
 
 
 def test_an_entry_without_its_hash_is_not_loaded(smallest: ModelCard, folder: Path) -> None:

@@ -14,7 +14,7 @@ from pydicom.encaps import generate_frames
 
 from edge.errors import ObjectError
 from edge.language import LANGUAGES
-from edge.objects import drawing
+from edge.objects import bands, drawing
 from edge.objects.case import make
 from edge.types import Kind
 from tests.house.source import ROOT
@@ -108,7 +108,7 @@ def test_the_words_follow_the_language() -> None:
 
 
 def test_the_font_has_every_letter_of_every_language() -> None:
-    font = ImageFont.truetype(drawing.FONT, 20)
+    font = ImageFont.truetype(bands.FONT, 20)
     missing = bytes(font.getmask("\uffff"))
     letters = {letter for language in LANGUAGES for letter in _letters(language)} - {" ", "\n"}
     assert len(letters) > 80

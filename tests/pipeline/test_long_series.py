@@ -1,4 +1,4 @@
-"""A study of many images: a CT series of a thousand slices must not need the memory of a thousand."""
+"""A study of many images, and how much memory it may need."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.dicom.image import ParsedImage
+from edge.dicom.image import ParsedImage, ParsedSlices
 from edge.dicom.reader import Reader
 from edge.errors import SetupError
+from edge.pipeline import reading
 from edge.pipeline.reading import SourceImage, read_study
 from edge.pipeline.runner import RADIOGRAPH_STAGES
 from edge.types import Radiograph, State
@@ -40,6 +41,28 @@ def test_only_a_few_images_of_a_study_are_held_at_once() -> None:
     result = read_study(slices(), {stage.model: gate for stage in RADIOGRAPH_STAGES}, "0" * 32)
     assert (result.state, len(result.source), result.source[0]) == (State.NO_RESULT, 40, "39.dcm")
     assert most <= HELD + 2
+
+
+def test_more_slices_than_can_be_held_are_let_go_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_CT_BYTES", 10 * 2 * 64 * 64)
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = 0
+
+    def slices() -> Iterator[SourceImage]:
+        nonlocal most
+        for number in range(40):
+            hu = np.zeros((1, 64, 64), np.int16).view(_Watched)
+            alive.add(hu)
+            most = max(most, len(alive))
+            image = ParsedSlices(instance_number=number, modality="CT", hu=hu)
+            del hu
+            yield SourceImage(f"{number}.dcm", image)
+            del image
+
+    result = read_study(slices(), {}, "0" * 32)
+    assert (result.state, len(result.source)) == (State.NO_RESULT, 40)
+    assert [remark.code for remark in result.reasons] == ["too_many_slices"]
+    assert most <= 12
 
 
 def test_a_parsing_process_that_does_not_start_is_a_fault_of_the_machine(tmp_path: Path) -> None:

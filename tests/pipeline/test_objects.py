@@ -12,7 +12,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.support import cases, inputs
+from tests.support import cases, ct_files, inputs
+from tests.support.ct_phantom import chest
 from tests.support.paper import text_of
 from tests.support.public_data import ROOT, needs_public_data
 
@@ -118,3 +119,26 @@ def test_radiographs_of_other_makers_give_valid_objects(tmp_path: Path) -> None:
     for source, report in zip(sources, reports(output), strict=True):
         assert set(report["objects"]) == ALL_KINDS
         assert_valid(report, source, tmp_path)
+
+
+def test_a_folder_of_ct_slices_gives_objects_of_its_series(tmp_path: Path) -> None:
+    folder = tmp_path / "ct"
+    files = ct_files.write(folder, chest(from_head=True, consolidated=True))
+    status, output = analyze(tmp_path / "made", folder)
+    (report,) = reports(output)
+    assert (status, report["state"], report["objects_refused"]) == (0, "done", None)
+    assert set(report["objects"]) == {"sc", "sr", "seg", "pdf"}
+    assert_valid(report, Path(report["source"][0]), tmp_path)
+    made = pydicom.dcmread(report["objects"]["seg"])
+    lungs_ml = report["segmentation"]["lung_volume_ml"]["both"]
+    counted_ml = made.pixel_array[_of_lungs(made)].sum() * 5 * 1.5 * 1.5 / 1000
+    assert counted_ml == pytest.approx(lungs_ml, rel=0.01) and len(files) > 50
+
+
+def _of_lungs(made: pydicom.Dataset) -> list[int]:
+    numbers = {segment.SegmentNumber for segment in made.SegmentSequence if segment.SegmentLabel.endswith(" lung")}
+    return [
+        place
+        for place, frame in enumerate(made.PerFrameFunctionalGroupsSequence)
+        if frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber in numbers
+    ]

@@ -117,6 +117,7 @@ def test_a_study_without_a_series_of_the_chest_is_kept_and_shown(
     assert [remark.code for remark in result.reasons] == ["too_few_slices"]
     assert [remark.code for remark in result.remarks][-1] == "unreadable_images"
     assert result.view_pixels is not None and result.tomogram is None
+    assert result.series is not None and [one["images"] for one in result.series["left_out"]] == [3]
 
 
 def test_a_radiograph_that_gives_no_result_is_listed_beside_the_ct_that_is_read(

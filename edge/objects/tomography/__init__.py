@@ -1,0 +1,1 @@
+"""The objects of a chest CT, where they differ from those of a radiograph."""
