@@ -1,16 +1,18 @@
 """Classification of a CT: whether more opacity was measured than normal lungs show.
 
-It says nothing of a cause: a network that tells the pattern of COVID-19 from another one can fill ``probabilities``
-and ``set`` here without any other stage being changed. Rejected until then: a class out of densities alone, which
-do not tell one pneumonia from another.
+The decision hangs on densities alone. Beside it a network says which of COVID-19 and another disease cannot be ruled
+out, mostly neither (``covid19``); a probability is told only where one can. Rejected: a class out of densities
+alone, which do not tell one pneumonia from another; a probability without a claim, which would be taken for one.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from edge.engines.engine import Engine
 from edge.stages.stage import Outcome, Stage
-from edge.stages.tomography import zones
+from edge.stages.tomography import covid19, zones
 from edge.stages.tomography.scan import Scan
 from edge.types import N_, Decision, Remark, Severity
 
@@ -41,6 +43,19 @@ def unaided(scan: Scan) -> Outcome[Scan]:
     return Outcome(case=scan, values=values, remarks=(BETWEEN_LIMITS,) if decision is Decision.REFER else ())
 
 
+def read(scan: Scan, engine: Engine) -> Outcome[Scan]:
+    """Compare the measured opacity with the limits, and ask the network what it looks like."""
+    outcome = unaided(scan)
+    if scan.lungs is None or not outcome.values:
+        return outcome
+    probability = covid19.probability(scan.volume.hu, scan.lungs.labels, engine)
+    if probability is None:
+        return outcome
+    possible = covid19.prediction_set(probability, engine.card)
+    told = {"covid19": round(probability, 4)} if len(possible) == 1 else {}
+    return replace(outcome, values={**outcome.values, "probabilities": told, "set": list(possible)})
+
+
 def decide(percent: float, largest_ml: float) -> Decision:
     """``normal`` here means that no more opacity was measured than normal lungs show."""
     if percent >= ABNORMAL_FROM_PERCENT:
@@ -49,4 +64,4 @@ def decide(percent: float, largest_ml: float) -> Decision:
     return Decision.NORMAL if is_little else Decision.REFER
 
 
-STAGE = Stage(name="classification", unaided=unaided)
+STAGE = Stage(name="classification", model="ct_covid19", read=read, unaided=unaided)

@@ -1,4 +1,4 @@
-"""Whether the lungs on a CT look like COVID-19, and when that cannot be told; for a stage that is not wired yet.
+"""Whether the lungs on a CT look like COVID-19, and when that cannot be told.
 
 Up to nine slices are classified and their logits averaged. What comes out is a prediction set: it holds every answer
 that cannot be ruled out with the limits of the model, found on sources that its network had not seen (conformal
