@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import __version__, clock
-from edge.dicom.image import ParsedSlices
+from edge.dicom.image import Header, ParsedSlices
 from edge.dicom.series import Arrangement, LeftOut, arrange
 from edge.errors import SeriesError
 from edge.pipeline.outcomes import reasons, state_of, unreadable_images
@@ -37,13 +37,17 @@ class Examination:
     Attributes
     ----------
     sources : of every file that could be read, in the order of ``slices``.
-    unread : the others.
+    others : images that are no CT, to be listed as left out.
+    unread : every other file.
+    unreadable : how many files could not be read at all.
     is_too_large : whether there were more than can be held, so that ``slices`` are only some of them.
     """
 
     sources: tuple[str, ...]
     slices: tuple[ParsedSlices, ...]
+    others: tuple[Header, ...]
     unread: tuple[str, ...]
+    unreadable: int
     is_too_large: bool = False
 
 
@@ -75,7 +79,7 @@ def read_tomograph(
 def _arranged(examination: Examination) -> Arrangement:
     if examination.is_too_large:
         raise SeriesError("too_many_slices")
-    return arrange(examination.slices)
+    return arrange([*examination.slices, *examination.others])
 
 
 def _acquisition(arrangement: Arrangement, made: Assembled) -> Acquisition:
@@ -111,7 +115,7 @@ def _result(
         stages=stages,
         software_version=__version__,
         completed_at=clock.utc(),
-        remarks=(*arrangement.remarks, *unreadable_images(len(examination.unread))),
+        remarks=(*arrangement.remarks, *unreadable_images(examination.unreadable)),
         view_pixels=windowed(made.planes[_shown_first(series) - 1], Layer.LUNG),
         series=series,
         tomogram=_tomogram(made, scan),
@@ -171,7 +175,7 @@ def _refused(examination: Examination, study_key: str, error: SeriesError) -> St
         stages=(),
         software_version=__version__,
         completed_at=clock.utc(),
-        remarks=(error.remark(), *unreadable_images(len(examination.unread))),
+        remarks=(error.remark(), *unreadable_images(examination.unreadable)),
         view_pixels=windowed(middle.hu[len(middle.hu) // 2], Layer.LUNG),
         series={**_NO_SERIES, "left_out": [one.as_json() for one in error.left_out if isinstance(one, LeftOut)]},
     )

@@ -19,7 +19,7 @@ from edge.pipeline.reading import Engines, Known, SourceImage, load_engines, rea
 from edge.pipeline.schema import to_json
 from edge.pipeline.stacks import prior_scan, write_stack
 from edge.types import State, StudyResult, Tissue
-from tests.support import ct_files
+from tests.support import ct_files, inputs
 from tests.support.ct_phantom import Chest, chest
 
 KEY = "0123456789abcdef" * 2
@@ -118,6 +118,15 @@ def test_a_study_without_a_series_of_the_chest_is_kept_and_shown(
     assert [remark.code for remark in result.remarks][-1] == "unreadable_images"
     assert result.view_pixels is not None and result.tomogram is None
     assert result.series is not None and [one["images"] for one in result.series["left_out"]] == [3]
+
+
+def test_a_radiograph_that_gives_no_result_is_listed_beside_the_ct_that_is_read(
+    reader: Reader, engines: Engines, phantom: Chest, tmp_path: Path
+) -> None:
+    paths = [inputs.chest_dicom(tmp_path / "radiograph.dcm"), *ct_files.write(tmp_path / "series", phantom)]
+    report = to_json(read_study(sources(reader, paths), engines, KEY))
+    assert (report["modality"], report["state"]) == ("CT", "done")
+    assert [(left["code"], left["images"]) for left in report["series"]["left_out"]] == [("other_modality", 1)]
 
 
 def test_without_its_network_the_lungs_are_found_by_their_densities(
