@@ -213,6 +213,10 @@ _CT_LIMITS = (
         "It looks at the lungs only. Nodules, clots in vessels, air or fluid around the lungs, lymph nodes and bones "
         "are not looked for."
     ),
+    N_(
+        "Dense lung on the diaphragm can be taken for the diaphragm and is then not measured. The box refers where the "
+        "bases of the lungs look unusual, but cannot notice all of it."
+    ),
     N_("“No opacity above that of normal lungs” does not mean that the patient is healthy."),
     N_(
         "What it knows of the outline of lungs was not drawn by radiologists. Check the overlay before you trust a "

@@ -71,6 +71,8 @@ def parse(path: Path) -> tuple[Readable, Iterator[Pixels]]:
 def parse_slices(path: Path) -> tuple[ReadableSlices, Iterator[hounsfield.HU]] | None:
     """Read a CT image: what it holds, and its frames in Hounsfield units one by one; None where it is none.
 
+    Of a picture among the CT images, such as a dose report, no frame is decoded.
+
     Raises
     ------
     UnreadableError, MemoryError
@@ -81,6 +83,8 @@ def parse_slices(path: Path) -> tuple[ReadableSlices, Iterator[hounsfield.HU]] |
     file, dataset, span, header = located(path, as_slices=True)
     if not header.planes:
         return None
+    if header.planes[0].is_picture:
+        return ReadableSlices.of(header, (0, 0, 0)), iter([np.empty((0, 0, 0), np.int16)])
     with _telling(header):
         shape = (frame_count(dataset), int(dataset.Rows), int(dataset.Columns))
         check_frames(*shape)
@@ -167,7 +171,9 @@ def _raise_limits(error: BaseException) -> None:
 
 
 def _header(dataset: Dataset) -> Header:
-    return replace(header_of(dataset), planes=planes(dataset))
+    """What is a CT image by its class is one by its modality too, by which all later parts go."""
+    header, found = header_of(dataset), planes(dataset)
+    return replace(header, planes=found, modality="CT") if found else header
 
 
 def _check_single(dataset: Dataset) -> None:

@@ -41,6 +41,12 @@ FURTHER_IMAGES = Remark(
     code="further_images",
     text=N_("The study holds %(count)s images; the newest frontal one was read."),
 )
+CT_NOT_READ = Remark(
+    code="ct_not_read",
+    text=N_("The study also holds a CT of %(count)s images, which was not read: its radiograph was."),
+    severity=Severity.WARN,
+    advice=N_("Send the CT as a study of its own."),
+)
 AGE_STATED = Remark(
     code="age_stated",
     text=N_("The header gives no age; %(years)s years was entered on the page."),
@@ -70,11 +76,12 @@ class _Found:
     newest: list[tuple[str, ParsedImage]]
     slices: list[tuple[str, ParsedSlices]]
     errors: tuple[UnreadableError, ...]
+    radiographs: int
     is_too_large: bool
 
     @property
-    def readable(self) -> int:
-        return len(self.sources) - len(self.errors)
+    def ct_images(self) -> int:
+        return len(self.sources) - len(self.errors) - self.radiographs
 
     @property
     def examination(self) -> Examination:
@@ -83,7 +90,9 @@ class _Found:
         return Examination(
             sources=sources,
             slices=tuple(image for _, image in self.slices),
+            others=tuple(image for _, image in self.newest),
             unread=tuple(source for source in self.sources if source not in sources),
+            unreadable=len(self.errors),
             is_too_large=self.is_too_large,
         )
 
@@ -164,7 +173,7 @@ def read_study(
     known: Known = Known(),  # noqa: B008 (frozen)
     begin: Callable[[str], None] = lambda step: None,
 ) -> StudyResult:
-    """Read the newest frontal radiograph of a study, or its CT where it holds no radiograph.
+    """Read the newest frontal radiograph of a study, or its CT where no radiograph of it gives a result.
 
     Parameters
     ----------
@@ -179,11 +188,15 @@ def read_study(
         Where a step found none.
     """
     found = _sorted_out(images)
-    if not found.newest and found.slices:
-        return read_tomograph(found.examination, engines, study_key, known.prior_scan(engines), begin)
-    if not found.newest:
+    if not found.newest and not found.slices:
         return _unreadable(found.sources, found.errors[0], study_key)
-    reading = _first_accepted(found.newest, engines, known.comparable(engines), begin)
+    reading = _first_accepted(found.newest, engines, known.comparable(engines), begin) if found.newest else None
+    if reading is None or (found.slices and state_of(reading.stages) is State.NO_RESULT):
+        return read_tomograph(found.examination, engines, study_key, known.prior_scan(engines), begin)
+    return _result(reading, found, study_key)
+
+
+def _result(reading: _Reading, found: _Found, study_key: str) -> StudyResult:
     stages = reading.stages
     return StudyResult(
         study_key=study_key,
@@ -195,7 +208,7 @@ def read_study(
         stages=stages,
         software_version=__version__,
         completed_at=clock.utc(),
-        remarks=_study_remarks(reading, found.readable, len(found.errors)),
+        remarks=_study_remarks(reading, found),
         view_pixels=_view(reading.case.pixels),
     )
 
@@ -205,7 +218,7 @@ def _sorted_out(images: Iterable[SourceImage]) -> _Found:
     newest: list[tuple[str, ParsedImage]] = []
     slices: list[tuple[str, ParsedSlices]] = []
     errors: list[UnreadableError] = []
-    held_bytes = 0
+    radiographs = held_bytes = 0
     for image in images:
         sources.append(image.source)
         if isinstance(image.outcome, UnreadableError):
@@ -216,9 +229,10 @@ def _sorted_out(images: Iterable[SourceImage]) -> _Found:
             if held_bytes > MOST_CT_BYTES:
                 del slices[1:]
         else:
+            radiographs += 1
             newest.append((image.source, image.outcome))
             newest = sorted(newest, key=lambda pair: _age_order(pair[1]), reverse=True)[:_MOST_CANDIDATES]
-    return _Found(tuple(sources), newest, slices, tuple(errors), is_too_large=held_bytes > MOST_CT_BYTES)
+    return _Found(tuple(sources), newest, slices, tuple(errors), radiographs, is_too_large=held_bytes > MOST_CT_BYTES)
 
 
 def _age_order(image: ParsedImage) -> tuple[datetime, int]:
@@ -240,7 +254,7 @@ def _first_accepted(
     return refused
 
 
-def _study_remarks(reading: _Reading, readable: int, unreadable: int) -> tuple[Remark, ...]:
+def _study_remarks(reading: _Reading, found: _Found) -> tuple[Remark, ...]:
     remarks = []
     if reading.image.is_picture:
         remarks.append(NO_DICOM_HEADER)
@@ -249,9 +263,11 @@ def _study_remarks(reading: _Reading, readable: int, unreadable: int) -> tuple[R
     stated_age_years = reading.case.radiograph.patient_age_years
     if reading.image.radiograph.patient_age_years is None and stated_age_years is not None:
         remarks.append(replace(AGE_STATED, values={"years": f"{stated_age_years:g}"}))
-    if readable > 1 and state_of(reading.stages) is not State.NO_RESULT:
-        remarks.append(replace(FURTHER_IMAGES, values={"count": str(readable)}))
-    return (*remarks, *unreadable_images(unreadable))
+    if found.radiographs > 1 and state_of(reading.stages) is not State.NO_RESULT:
+        remarks.append(replace(FURTHER_IMAGES, values={"count": str(found.radiographs)}))
+    if found.slices:
+        remarks.append(replace(CT_NOT_READ, values={"count": str(found.ct_images)}))
+    return (*remarks, *unreadable_images(len(found.errors)))
 
 
 def _unreadable(sources: tuple[str, ...], error: UnreadableError, study_key: str) -> StudyResult:

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge import __version__, clock
-from edge.dicom.image import ParsedSlices
+from edge.dicom.image import Header, ParsedSlices
 from edge.dicom.series import Arrangement, LeftOut, arrange
 from edge.errors import SeriesError
-from edge.pipeline.outcomes import reasons, state_of, unreadable_images
+from edge.pipeline.outcomes import VITAL_FOR_CT, reasons, state_of, unreadable_images
 from edge.pipeline.runner import TOMOGRAPH_STAGES, Engines, run
 from edge.pipeline.stacks import windowed
 from edge.pipeline.volumes import Assembled, assemble
@@ -37,13 +37,17 @@ class Examination:
     Attributes
     ----------
     sources : of every file that could be read, in the order of ``slices``.
-    unread : the others.
+    others : images that are no CT, to be listed as left out.
+    unread : every other file.
+    unreadable : how many files could not be read at all.
     is_too_large : whether there were more than can be held, so that ``slices`` are only some of them.
     """
 
     sources: tuple[str, ...]
     slices: tuple[ParsedSlices, ...]
+    others: tuple[Header, ...]
     unread: tuple[str, ...]
+    unreadable: int
     is_too_large: bool = False
 
 
@@ -75,13 +79,13 @@ def read_tomograph(
 
 def _remarks(examination: Examination, arrangement: Arrangement) -> tuple[Remark, ...]:
     """What is to be said of the series before it is read."""
-    return (*arrangement.remarks, *unreadable_images(len(examination.unread)))
+    return (*arrangement.remarks, *unreadable_images(examination.unreadable))
 
 
 def _arranged(examination: Examination) -> Arrangement:
     if examination.is_too_large:
         raise SeriesError("too_many_slices")
-    return arrange(examination.slices)
+    return arrange([*examination.slices, *examination.others])
 
 
 def _acquisition(arrangement: Arrangement, made: Assembled) -> Acquisition:
@@ -112,8 +116,8 @@ def _result(
         source=tuple(dict.fromkeys([*used, *examination.sources, *examination.unread])),
         study_instance_uid=first.study_instance_uid,
         modality=first.modality,
-        state=state_of(stages),
-        reasons=reasons(stages, _remarks(examination, arrangement)),
+        state=state_of(stages, VITAL_FOR_CT),
+        reasons=reasons(stages, VITAL_FOR_CT, _remarks(examination, arrangement)),
         stages=stages,
         software_version=__version__,
         completed_at=clock.utc(),
@@ -166,7 +170,8 @@ def _tissue(scan: Scan) -> npt.NDArray[np.uint8] | None:
 
 def _refused(examination: Examination, study_key: str, error: SeriesError) -> StudyResult:
     """A study without a series that shows the chest: kept, with a picture of its middle image."""
-    middle = examination.slices[len(examination.slices) // 2]
+    shown = [image for image in examination.slices if image.hu.size] or examination.slices
+    middle = shown[len(shown) // 2]
     return StudyResult(
         study_key=study_key,
         source=(*examination.sources, *examination.unread),
@@ -177,7 +182,7 @@ def _refused(examination: Examination, study_key: str, error: SeriesError) -> St
         stages=(),
         software_version=__version__,
         completed_at=clock.utc(),
-        remarks=(error.remark(), *unreadable_images(len(examination.unread))),
-        view_pixels=windowed(middle.hu[len(middle.hu) // 2], Layer.LUNG),
+        remarks=(error.remark(), *unreadable_images(examination.unreadable)),
+        view_pixels=windowed(middle.hu[len(middle.hu) // 2], Layer.LUNG) if middle.hu.size else None,
         series={**_NO_SERIES, "left_out": [one.as_json() for one in error.left_out if isinstance(one, LeftOut)]},
     )

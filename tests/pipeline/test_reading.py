@@ -221,6 +221,16 @@ def test_the_radiograph_of_a_study_with_ct_is_read_however_many_slices_there_are
     result = read(image("chest", day=1), *(ct_slice(f"{number}", number) for number in range(12)))
     assert (result.state, result.source[0], result.modality) == (State.DONE, "chest", "DX")
     assert len(result.source) == 13
+    (left,) = (remark for remark in result.remarks if remark.code == "ct_not_read")
+    assert left.values == {"count": "12"}
+    assert "further_images" not in codes(result)
+
+
+def test_the_ct_of_a_study_is_read_where_its_radiograph_gives_no_result() -> None:
+    result = read(image("ramp", LATERAL), *(ct_slice(f"{number}", number) for number in range(3)))
+    assert (result.modality, reasons(result)) == ("CT", ["too_few_slices"])
+    assert sorted(result.source) == ["0", "1", "2", "ramp"]
+    assert "unreadable_images" not in codes(result)
 
 
 def ages_seen(header: float | None, stated: float | None) -> tuple[str, list[str]]:

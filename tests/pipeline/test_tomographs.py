@@ -14,12 +14,16 @@ import SimpleITK
 from edge.config import Settings
 from edge.dicom.reader import Reader
 from edge.errors import ModelError, UnreadableError
+from edge.pipeline import tomographs
 from edge.pipeline.masks import MaskWriter
 from edge.pipeline.reading import Engines, Known, SourceImage, load_engines, read_study
+from edge.pipeline.runner import TOMOGRAPH_STAGES
 from edge.pipeline.schema import to_json
 from edge.pipeline.stacks import prior_scan, write_stack
+from edge.stages.stage import Outcome, Stage
+from edge.stages.tomography.scan import Scan
 from edge.types import State, StudyResult, Tissue
-from tests.support import ct_files
+from tests.support import ct_files, inputs
 from tests.support.ct_phantom import Chest, chest
 
 KEY = "0123456789abcdef" * 2
@@ -125,6 +129,28 @@ def test_a_study_without_a_series_of_the_chest_is_kept_and_shown(
     assert result.series is not None and [one["images"] for one in result.series["left_out"]] == [3]
 
 
+def test_a_radiograph_that_gives_no_result_is_listed_beside_the_ct_that_is_read(
+    reader: Reader, engines: Engines, phantom: Chest, tmp_path: Path
+) -> None:
+    paths = [inputs.chest_dicom(tmp_path / "radiograph.dcm"), *ct_files.write(tmp_path / "series", phantom)]
+    report = to_json(read_study(sources(reader, paths), engines, KEY))
+    assert (report["modality"], report["state"]) == ("CT", "done")
+    assert [(left["code"], left["images"]) for left in report["series"]["left_out"]] == [("other_modality", 1)]
+
+
+def test_a_dose_report_in_colours_is_left_out_and_alone_is_no_failure(
+    reader: Reader, engines: Engines, phantom: Chest, tmp_path: Path
+) -> None:
+    photograph = {"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3, "PlanarConfiguration": 0}
+    dose = ct_files.write_dose_report(tmp_path / "dose.dcm", ct_files.Way(elements=photograph))
+    alone = to_json(read_study(sources(reader, [dose]), engines, KEY))
+    assert (alone["state"], [reason["code"] for reason in alone["reasons"]]) == ("no_result", ["only_reformats"])
+    report = to_json(read_study(sources(reader, [dose, *ct_files.write(tmp_path / "a", phantom)]), engines, KEY))
+    assert (report["state"], report["series"]["slices"]) == ("done", 60)
+    assert [(left["code"], left["images"]) for left in report["series"]["left_out"]] == [("no_measurement", 1)]
+    assert "unreadable_images" not in {remark["code"] for remark in report["quality"]}
+
+
 def test_without_its_network_the_lungs_are_found_by_their_densities(
     reader: Reader, engines: Engines, phantom: Chest, tmp_path: Path
 ) -> None:
@@ -168,3 +194,33 @@ def test_the_mask_of_a_ct_is_a_volume_in_its_place(read: StudyResult, phantom: C
     right = SimpleITK.LabelShapeStatisticsImageFilter()
     right.Execute(image == int(Tissue.RIGHT_LUNG))
     assert right.GetCentroid(1)[0] < 0  # the patient's right is -x
+
+
+def broken(stage: str) -> tuple[Stage[Scan], ...]:
+    """The stages of a CT, of which this one does not work."""
+
+    def breaks(*_: object) -> Outcome[Scan]:
+        raise ZeroDivisionError
+
+    return tuple(
+        replace(other, read=other.read and breaks, unaided=breaks) if other.name == stage else other
+        for other in TOMOGRAPH_STAGES
+    )
+
+
+@pytest.mark.parametrize("stage", ["quality", "segmentation", "registration", "detection", "classification"])
+def test_without_a_stage_that_the_decision_is_made_of_the_reading_failed(
+    reader: Reader, engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setattr(tomographs, "TOMOGRAPH_STAGES", broken(stage))
+    report = to_json(read_study(sources(reader, ct_files.write(tmp_path, chest())), engines, KEY))
+    assert (report["state"], report["classification"]) == ("failed", None)
+    assert [reason["code"] for reason in report["reasons"]] == ["stage_failed"]
+
+
+def test_a_ct_image_without_a_modality_is_read_and_worded_as_a_ct(
+    reader: Reader, engines: Engines, phantom: Chest, tmp_path: Path
+) -> None:
+    paths = ct_files.write(tmp_path, phantom, ct_files.Way(elements={"Modality": ""}))
+    assert reader.read_header(paths[0]).modality == "CT"
+    assert to_json(read_study(sources(reader, paths), engines, KEY))["modality"] == "CT"

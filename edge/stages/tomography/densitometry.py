@@ -12,6 +12,8 @@ filters for tubes by second derivatives, which take ten times as long and miss w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -121,8 +123,7 @@ def _mostly(part: Bits, whole: Bits, radius_mm: float, spacing_mm: planes.Spacin
     counts = [_counts(which, side) for which in (part, whole)]
     least = _LEAST_SEEN * sum(weights) * side * side
     found = np.zeros(part.shape, bool)
-    for number, into in enumerate(found):
-        dense, seen = (_weighted(count, number, weights) for count in counts)
+    for into, dense, seen in zip(found, *(_weighted(count, weights) for count in counts), strict=True):
         into[:] = dense > _MOST * np.maximum(seen, np.float32(least))
     return found
 
@@ -145,10 +146,20 @@ def _counts(mask: Bits, side: int) -> npt.NDArray[np.uint16]:
     return np.stack([np.asarray(each, np.uint16) for each in sums])
 
 
-def _weighted(counts: npt.NDArray[np.uint16], number: int, weights: list[float]) -> Hu:
-    """Counts of a slice and its neighbours, as far as there are any."""
+def _weighted(counts: npt.NDArray[np.uint16], weights: list[float]) -> Iterator[Hu]:
+    """Counts of each slice and its neighbours, as far as there are any.
+
+    All weights but the outermost are 1, so that a sum slides along: thin slices have many neighbours within a radius.
+    """
     reach = len(weights) // 2
-    first = max(0, number - reach)
-    near = counts[first : number + reach + 1]
-    kept = weights[first - number + reach :][: len(near)]
-    return np.asarray(np.tensordot(np.array(kept, np.float32), near.astype(np.float32), 1), np.float32)
+    if not reach:
+        yield from (plane * np.float32(weights[0]) for plane in counts)
+        return
+    none = np.zeros_like(counts[0])
+    inner = counts[:reach].sum(0, dtype=np.float32)
+    for number in range(len(counts)):
+        before = counts[number - reach] if number >= reach else none
+        after = counts[number + reach] if number + reach < len(counts) else none
+        yield inner + np.float32(weights[0]) * before + np.float32(weights[0]) * after
+        inner += after
+        inner -= counts[number - reach + 1] if number >= reach - 1 else none

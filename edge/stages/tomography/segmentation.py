@@ -172,7 +172,7 @@ def _share_inside(seen: Labels, hu: Hu, volume: Volume) -> float:
     between, row, column = volume.spacing_mm
     inside = planes.each(hu[few], lambda plane: lungs.body(plane, (between, 2 * row, 2 * column)))
     found = seen[few] > 0
-    return float(np.count_nonzero(found & inside)) / max(np.count_nonzero(found), 1)
+    return int(np.count_nonzero(found & inside)) / max(int(np.count_nonzero(found)), 1)
 
 
 def _doubts(within: float, left_out: int, volume: Volume) -> tuple[Remark, ...]:

@@ -42,7 +42,9 @@ def test_vessels_and_edges_of_healthy_lungs_are_no_opacity(made: Chest) -> None:
 
 
 @pytest.mark.parametrize(("hu", "label"), [(-500, Tissue.LEFT_GROUND_GLASS), (30, Tissue.LEFT_CONSOLIDATION)])
-@pytest.mark.parametrize("spacing_mm", [(2.0, 1.5, 1.5), (6.0, 1.2, 1.2)], ids=["thin", "thick"])
+@pytest.mark.parametrize(
+    "spacing_mm", [(0.6, 1.5, 1.5), (2.0, 1.5, 1.5), (6.0, 1.2, 1.2)], ids=["very thin", "thin", "thick"]
+)
 def test_a_ball_of_known_size_is_measured(spacing_mm: tuple[float, float, float], hu: int, label: Tissue) -> None:
     made = from_head(spacing_mm)
     where = ball(made, BEHIND_LEFT, 18)

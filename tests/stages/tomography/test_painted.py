@@ -55,7 +55,7 @@ def column(lung: Bits) -> Bits:
     top = shown[int(0.6 * len(shown))]
     row, column = np.argwhere(lung[top]).mean(0)
     y, x = np.ogrid[: lung.shape[1], : lung.shape[2]]
-    where = lung & (np.hypot(y - row, x - column) < 20)
+    where = np.asarray(lung & (np.hypot(y - row, x - column) < 20))
     where[:top] = False
     return where
 
@@ -63,7 +63,7 @@ def column(lung: Bits) -> Bits:
 def low_behind(lung: Bits) -> Bits:
     shown = np.flatnonzero(lung.any((1, 2)))
     z, y, _ = np.ogrid[: lung.shape[0], : lung.shape[1], : lung.shape[2]]
-    return lung & ((z - shown[int(0.6 * len(shown))]) * 6 + (y - np.argwhere(lung)[:, 1].mean()) * 1.5 > 30)
+    return np.asarray(lung & ((z - shown[int(0.6 * len(shown))]) * 6 + (y - np.argwhere(lung)[:, 1].mean()) * 1.5 > 30))
 
 
 @pytest.mark.parametrize("shape", [lower_quarter, column, low_behind])
