@@ -167,7 +167,9 @@ def _raise_limits(error: BaseException) -> None:
 
 
 def _header(dataset: Dataset) -> Header:
-    return replace(header_of(dataset), planes=planes(dataset))
+    """What is a CT image by its class is one by its modality too, by which all later parts go."""
+    header, found = header_of(dataset), planes(dataset)
+    return replace(header, planes=found, modality="CT") if found else header
 
 
 def _check_single(dataset: Dataset) -> None:

@@ -38,6 +38,8 @@ from edge.store.files import scratch_folder
 
 MEMORY_BYTES = 512 << 20
 FILE_S = 10.0
+LONGEST_S = 2 * FILE_S + MAX_VOXELS / VOXELS_PER_S
+"""For the largest object of many frames: until its size is known, and then for its frames."""
 
 _GROWN_BYTES = 192 << 20  # three times what it takes when it has read nothing yet
 _START_S = 60.0

@@ -39,7 +39,7 @@ class Readers:
         for reader in readers:
             self._free.put(self._stack.enter_context(reader))
         # A child dies with the thread that started it: the threads have to last as long as the children.
-        self._pool = self._stack.enter_context(ThreadPoolExecutor(self.count))
+        self._pool = ThreadPoolExecutor(self.count)
 
     def __enter__(self) -> Readers:
         return self
@@ -47,7 +47,10 @@ class Readers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # The children end first, so that nobody waits for what nobody wants any more.
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._stack.close()
+        self._pool.shutdown()
 
     def read_all(self, paths: Iterable[Path]) -> Iterator[Outcome]:
         """The image of each file in turn, or why there is none; a few are read ahead.

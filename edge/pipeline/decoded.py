@@ -32,6 +32,7 @@ class Decoded:
         """Keep one more image; of radiographs only the newest, since they are read one by one."""
         if isinstance(image, ParsedImage):
             self._drop(number for number, kept in [*self._images.items()] if isinstance(kept, ParsedImage))
+        self._drop([instance_id] if instance_id in self._images else [])
         self._images[instance_id] = image
         self._bytes += _size_bytes(image)
         while self._bytes > self._most_bytes and self._images:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from edge.stages.radiograph import classification as of_radiographs
@@ -14,30 +15,40 @@ UNREADABLE_IMAGES = Remark(
     severity=Severity.WARN,
 )
 
-_VITAL = ("quality", "classification")
-"""Stages without which there is no result."""
+VITAL = frozenset({"quality", "classification"})
+"""Stages without which there is no result of a radiograph, whose network reads the image itself."""
+VITAL_FOR_CT = VITAL | {"segmentation", "detection"}
+"""Those of a CT, whose decision is made of what was measured."""
 _REFERRALS = of_radiographs.REFERRALS | of_tomographs.REFERRALS
 
 
-def state_of(stages: tuple[StageResult, ...]) -> State:
+def state_of(stages: tuple[StageResult, ...], vital: Collection[str] = VITAL) -> State:
     """How a reading ended, by its stages."""
     if any(remark.severity is Severity.STOP for stage in stages for remark in stage.remarks):
         return State.NO_RESULT
-    vital = [stage.status for stage in stages if stage.stage in _VITAL]
-    return State.FAILED if StageStatus.FAILED in vital else State.DONE
+    return State.FAILED if _broken(stages, vital) else State.DONE
 
 
-def reasons(stages: tuple[StageResult, ...]) -> tuple[Remark, ...]:
+def reasons(stages: tuple[StageResult, ...], vital: Collection[str] = VITAL) -> tuple[Remark, ...]:
     """Why there is no result, or why the box refers; nothing where it makes a claim. Each code once."""
     remarks = [remark for stage in stages for remark in stage.remarks]
-    failed = [stage for stage in stages if stage.status is StageStatus.FAILED]
     stops = [remark for remark in remarks if remark.severity is Severity.STOP]
-    vital = [remark for stage in failed for remark in stage.remarks if stage.stage in _VITAL]
+    broken = [remark for stage in _broken(stages, vital) for remark in stage.remarks]
     refers = any(stage.values.get("decision") == Decision.REFER.value for stage in stages)
-    failures = [remark for stage in failed for remark in stage.remarks]
+    failures = [remark for stage in _failed(stages) for remark in stage.remarks]
     referrals = [remark for remark in remarks if remark.code in _REFERRALS]
-    found = stops or vital or (failures + referrals if refers else [])
+    found = stops or broken or (failures + referrals if refers else [])
     return tuple({remark.code: remark for remark in found}.values())
+
+
+def _failed(stages: tuple[StageResult, ...]) -> list[StageResult]:
+    return [stage for stage in stages if stage.status is StageStatus.FAILED]
+
+
+def _broken(stages: tuple[StageResult, ...], vital: Collection[str]) -> list[StageResult]:
+    """The failed stages that leave no result: vital ones, and where nothing was decided whichever failed."""
+    is_decided = any("decision" in stage.values for stage in stages)
+    return [stage for stage in _failed(stages) if stage.stage in vital or not is_decided]
 
 
 def unreadable_images(count: int) -> tuple[Remark, ...]:

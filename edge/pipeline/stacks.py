@@ -156,14 +156,17 @@ def prior_scan(path: Path, severity: Mapping[str, Any]) -> PriorScan | None:
         file = StackFile(path)
         grey = np.stack([_half(content) for content in file.pictures(Layer.LUNG)])
         tissue = np.stack([_labels(content) for content in file.pictures(Layer.TISSUE)])
-    except PictureError:
+    except (PictureError, OSError, ValueError):  # gone, damaged, or of sizes that do not fit
         return None
     affine = of_larger_pixels(np.array(file.meta.affine), _PRIOR_SHRUNK)
     return PriorScan(grey=grey, tissue=tissue[:, : grey.shape[1], : grey.shape[2]], affine=affine, severity=severity)
 
 
 def _half(content: bytes) -> Grey:
-    return np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_2), np.uint8)
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_2)
+    if decoded is None:
+        raise PictureError("no_picture")
+    return np.asarray(decoded, np.uint8)
 
 
 def _labels(content: bytes) -> Labels:

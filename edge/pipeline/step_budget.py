@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from edge.config import Settings
+from edge.dicom.reader import LONGEST_S
 from edge.errors import ReadingError
 
 TIMED_OUT = -signal.SIGALRM
@@ -21,7 +22,7 @@ TIMED_OUT = -signal.SIGALRM
 OUT_OF_MEMORY = 3
 """Exit code of a worker that a reading left without memory."""
 DECODING, STORING = "decoding", "storing"
-_READER_S = 120.0  # the reader has limits of its own, which must come first
+_READER_S = 60.0 + LONGEST_S  # the reader has limits of its own, which must come first
 
 
 class Budget:

@@ -14,7 +14,7 @@ from edge import __version__, clock
 from edge.dicom.image import Header, ParsedSlices
 from edge.dicom.series import Arrangement, LeftOut, arrange
 from edge.errors import SeriesError
-from edge.pipeline.outcomes import reasons, state_of, unreadable_images
+from edge.pipeline.outcomes import VITAL_FOR_CT, reasons, state_of, unreadable_images
 from edge.pipeline.runner import TOMOGRAPH_STAGES, Engines, run
 from edge.pipeline.stacks import windowed
 from edge.pipeline.volumes import Assembled, assemble
@@ -110,8 +110,8 @@ def _result(
         source=tuple(dict.fromkeys([*used, *examination.sources, *examination.unread])),
         study_instance_uid=first.study_instance_uid,
         modality=first.modality,
-        state=state_of(stages),
-        reasons=reasons(stages),
+        state=state_of(stages, VITAL_FOR_CT),
+        reasons=reasons(stages, VITAL_FOR_CT),
         stages=stages,
         software_version=__version__,
         completed_at=clock.utc(),

@@ -36,7 +36,7 @@ from edge.stages.tomography.scan import PriorScan
 from edge.store import completeness, instances, quarantine, queue
 from edge.store.database import connect
 from edge.store.studies import stack_path
-from edge.types import State, StudyResult
+from edge.types import State, StudyResult, Tomogram
 
 ReadStudy = Callable[[Iterable[SourceImage], queue.Claim, Callable[[str], None]], StudyResult]
 
@@ -200,7 +200,7 @@ class Worker:
         if result.view_pixels is not None:
             write_pictures(self._settings, claimed.study_key, claimed.next_version, result.view_pixels)
         if result.tomogram is not None:
-            write_stack(stack_path(self._settings, claimed.study_key, claimed.next_version), result.tomogram)
+            self._keep_slices(stack_path(self._settings, claimed.study_key, claimed.next_version), result.tomogram)
         outcome = queue.Outcome(
             state=result.state,
             decision=(report.get("classification") or {}).get("decision"),
@@ -210,6 +210,12 @@ class Worker:
             has_preview=result.view_pixels is not None,
         )
         queue.complete(self._database, claimed, outcome, self._settings.destination)
+
+    def _keep_slices(self, path: Path, tomogram: Tomogram) -> None:
+        try:
+            write_stack(path, tomogram)
+        except StorageError as error:  # a result without its slices is worth more than a reading for ever
+            log.event("slices_not_kept", code=error.code)
 
     def _sources(self, claimed: queue.Claim) -> Iterator[SourceImage]:
         """Every image of a study; what is not in memory any more is decoded again."""

@@ -120,6 +120,8 @@ def add_received(
 def next_arrivals(database: Database, count: int, run_id: str = "", free_bytes: int = 0) -> list[Arrival]:
     """Take the oldest unparsed objects, at most so many, and count the attempt at each.
 
+    One that was tried before is taken alone: where it ended the process, no other is to blame.
+
     Parameters
     ----------
     run_id : the run of the box that takes them, see ``queue.recover``.
@@ -127,14 +129,16 @@ def next_arrivals(database: Database, count: int, run_id: str = "", free_bytes: 
     """
     with writing(database):
         rows = database.execute(
-            """UPDATE instances SET attempts = attempts + 1, run_id = ? WHERE id IN
-                   (SELECT id FROM instances WHERE state = 'received' AND needed_bytes <= ?
-                    ORDER BY needed_bytes > 0, id LIMIT ?)
-               RETURNING id, path, attempts, needed_bytes""",
-            (run_id, free_bytes, count),
+            """SELECT id, path, attempts FROM instances WHERE state = 'received' AND needed_bytes <= ?
+               ORDER BY needed_bytes > 0, id LIMIT ?""",
+            (free_bytes, count),
         ).fetchall()
-    rows.sort(key=lambda row: (row["needed_bytes"] > 0, row["id"]))
-    return [Arrival(instance_id=row["id"], path=Path(row["path"]), attempts=row["attempts"]) for row in rows]
+        taken = rows[:1] if rows and rows[0]["attempts"] else [row for row in rows if not row["attempts"]]
+        for row in taken:
+            database.execute(
+                "UPDATE instances SET attempts = attempts + 1, run_id = ? WHERE id = ?", (run_id, row["id"])
+            )
+    return [Arrival(instance_id=row["id"], path=Path(row["path"]), attempts=row["attempts"] + 1) for row in taken]
 
 
 def hold(database: Database, instance_id: int, needed_bytes: int) -> None:

@@ -50,6 +50,7 @@ class Shown:
     Attributes
     ----------
     middle : the slice that is shown first, counted from 1.
+    filled : slices that were missing, and are made of their neighbours.
     overview_px : width and height of the coronal plane.
     prior : the earlier CT, or None.
     matched : for each slice that of the earlier CT at the same level, 0 for none; empty without one.
@@ -57,6 +58,7 @@ class Shown:
 
     current: Side
     middle: int
+    filled: tuple[int, ...]
     overview_px: tuple[int, int]
     prior: Side | None
     matched: tuple[int, ...]
@@ -105,6 +107,7 @@ class Tomographs:
         return Shown(
             current=current,
             middle=(file.meta.slices + 1) // 2,
+            filled=tuple(number for number, uid in enumerate(file.meta.slice_uids, 1) if not uid),
             overview_px=overview_px,
             prior=prior if matched else None,
             matched=matched,

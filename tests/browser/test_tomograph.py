@@ -117,6 +117,15 @@ def test_buttons_go_to_the_next_and_the_slice_before(chest: Page) -> None:
     at(chest, 14)
 
 
+def test_a_slice_that_was_missing_is_called_so(chest: Page) -> None:
+    chest.locator("#picture").press("Home")
+    at(chest, 1)
+    chest.locator("#next").click()
+    expect(chest.locator("#picture-number")).to_have_text("Slice 2 of 30: missing, filled in")
+    chest.locator("#next").click()
+    at(chest, 3)
+
+
 def test_the_slider_is_dragged_from_head_to_feet(chest: Page) -> None:
     place = chest.locator("#slider").bounding_box()
     assert place is not None

@@ -49,3 +49,10 @@ def test_of_radiographs_only_the_newest_is_kept_beside_the_slices() -> None:
     decoded.keep(2, radiograph())
     decoded.keep(3, radiograph())
     assert sorted(decoded.take(range(9))) == [1, 3]
+
+
+def test_an_image_that_comes_twice_counts_once() -> None:
+    decoded = Decoded(most_bytes=3 * 128)
+    for number in (1, 2, 2, 2):
+        decoded.keep(number, ct())
+    assert sorted(decoded.take(range(9))) == [1, 2]

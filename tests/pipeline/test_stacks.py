@@ -110,3 +110,9 @@ def test_an_earlier_ct_comes_back_as_it_was_found(tmp_path: Path) -> None:
 
 def test_an_earlier_ct_whose_pictures_are_gone_is_none(tmp_path: Path) -> None:
     assert prior_scan(tmp_path / "stack.zip", {}) is None
+
+
+def test_an_earlier_ct_with_a_damaged_picture_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_stack(tmp_path / "stack.zip", tomogram())
+    monkeypatch.setattr(StackFile, "pictures", lambda file, layer: iter([b"no picture"]))
+    assert prior_scan(tmp_path / "stack.zip", {}) is None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge.config import Settings, StudySettings
+from edge.dicom.reader import LONGEST_S
 from edge.errors import ReadingError
 from edge.pipeline import step_budget
 from edge.pipeline.step_budget import DECODING, OUT_OF_MEMORY, TIMED_OUT, Budget
@@ -80,3 +81,11 @@ def test_the_reader_has_time_for_its_own_limits_first(box: Settings) -> None:
     assert 0 < left_s["quality"] <= 7
     assert left_s[DECODING] > 100
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_the_reader_ends_a_file_before_the_worker_is_ended_for_it(box: Settings) -> None:
+    budget = Budget(replace(box, study=StudySettings(stage_s=1)))
+    budget.begin(DECODING)
+    remaining_s, _ = signal.getitimer(signal.ITIMER_REAL)
+    budget.end()
+    assert remaining_s > LONGEST_S

@@ -14,10 +14,14 @@ import SimpleITK
 from edge.config import Settings
 from edge.dicom.reader import Reader
 from edge.errors import ModelError, UnreadableError
+from edge.pipeline import tomographs
 from edge.pipeline.masks import MaskWriter
 from edge.pipeline.reading import Engines, Known, SourceImage, load_engines, read_study
+from edge.pipeline.runner import TOMOGRAPH_STAGES
 from edge.pipeline.schema import to_json
 from edge.pipeline.stacks import prior_scan, write_stack
+from edge.stages.stage import Outcome, Stage
+from edge.stages.tomography.scan import Scan
 from edge.types import State, StudyResult, Tissue
 from tests.support import ct_files, inputs
 from tests.support.ct_phantom import Chest, chest
@@ -172,3 +176,33 @@ def test_the_mask_of_a_ct_is_a_volume_in_its_place(read: StudyResult, phantom: C
     right = SimpleITK.LabelShapeStatisticsImageFilter()
     right.Execute(image == int(Tissue.RIGHT_LUNG))
     assert right.GetCentroid(1)[0] < 0  # the patient's right is -x
+
+
+def broken(stage: str) -> tuple[Stage[Scan], ...]:
+    """The stages of a CT, of which this one does not work."""
+
+    def breaks(*_: object) -> Outcome[Scan]:
+        raise ZeroDivisionError
+
+    return tuple(
+        replace(other, read=other.read and breaks, unaided=breaks) if other.name == stage else other
+        for other in TOMOGRAPH_STAGES
+    )
+
+
+@pytest.mark.parametrize("stage", ["quality", "segmentation", "registration", "detection", "classification"])
+def test_without_a_stage_that_the_decision_is_made_of_the_reading_failed(
+    reader: Reader, engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setattr(tomographs, "TOMOGRAPH_STAGES", broken(stage))
+    report = to_json(read_study(sources(reader, ct_files.write(tmp_path, chest())), engines, KEY))
+    assert (report["state"], report["classification"]) == ("failed", None)
+    assert [reason["code"] for reason in report["reasons"]] == ["stage_failed"]
+
+
+def test_a_ct_image_without_a_modality_is_read_and_worded_as_a_ct(
+    reader: Reader, engines: Engines, phantom: Chest, tmp_path: Path
+) -> None:
+    paths = ct_files.write(tmp_path, phantom, ct_files.Way(elements={"Modality": ""}))
+    assert reader.read_header(paths[0]).modality == "CT"
+    assert to_json(read_study(sources(reader, paths), engines, KEY))["modality"] == "CT"

@@ -222,6 +222,13 @@ def test_crashes_count_across_power_cuts(database: Database) -> None:
     assert studies.worklist(database, 1)[0].reasons[0]["code"] == "stage_timeout"
 
 
+def test_an_object_that_was_tried_before_is_taken_alone(database: Database) -> None:
+    for _ in range(3):
+        instances.add_received(database, new_instance())
+    taken = [[one.attempts for one in instances.next_arrivals(database, 2)] for _ in range(3)]
+    assert taken == [[1, 1], [2], [3]]  # the first of both is asked for again and again, and drags no other along
+
+
 def test_power_cuts_at_the_parsing_of_an_object_count_for_little_too(database: Database) -> None:
     instances.add_received(database, new_instance())
     attempts = []

@@ -37,6 +37,10 @@ def tissue_of(made: Chest) -> Labels:
     return labels
 
 
+FILLED = 2
+"""The slice that was missing."""
+
+
 def stack_of(hu: npt.NDArray[np.int16], tissue: Labels, spacing_mm: tuple[float, float, float] = SPACING_MM) -> Stack:
     """The stack of a volume that lies head first; hu and tissue of shape (D, H, W)."""
     side = (hu.shape[0] * round(spacing_mm[0] / spacing_mm[1]), hu.shape[2])
@@ -49,7 +53,7 @@ def stack_of(hu: npt.NDArray[np.int16], tissue: Labels, spacing_mm: tuple[float,
             size_px=(hu.shape[1], hu.shape[2]),
             spacing_mm=spacing_mm,
             affine=tuple(map(tuple, np.diag([-spacing_mm[0], *spacing_mm[1:], 1.0])[[2, 1, 0, 3]].tolist())),
-            slice_uids=tuple(f"1.2.3.{number}" for number in range(1, len(hu) + 1)),
+            slice_uids=tuple("" if number == FILLED else f"1.2.3.{number}" for number in range(1, len(hu) + 1)),
             windows=WINDOWS,
         ),
         lung=(grey(plane, Layer.LUNG) for plane in hu),

@@ -26,7 +26,7 @@ export function scroll(stack) {
     const forward = next >= number;
     number = next;
     slider.value = number;
-    const words = worded(stack, number, count);
+    const words = worded(stack, number, count, stack.dataset.filled);
     slider.setAttribute("aria-valuetext", words);
     for (const line of element("overview").querySelectorAll("line")) {
       for (const end of ["y1", "y2"]) line.setAttribute(end, ((number - 0.5) / count) * Number(element("overview").dataset.height));
@@ -112,7 +112,8 @@ function plane(id, stack, address, count) {
     if (!failed && entry.tissue && isPressed("overlay")) pen.drawImage(entry.tissue, 0, 0, canvas.width, canvas.height);
     none.hidden = !failed;
     none.textContent = failed ? (wanted ? stack.dataset.missing : stack.dataset.unmatched) : "";
-    const words = wanted ? worded(stack, wanted, count) : "–";
+    const filled = id === "picture" ? stack.dataset.filled : "";
+    const words = wanted ? worded(stack, wanted, count, filled) : "–";
     element(`${id}-number`).textContent = words;
     svg.setAttribute("aria-label", words);
     svg.classList.remove("late");
@@ -149,8 +150,9 @@ function onOverview(jump) {
   overview.addEventListener("pointermove", (event) => overview.hasPointerCapture(event.pointerId) && to(event));
 }
 
-function worded(stack, number, count) {
-  return stack.dataset.words.replace("{number}", number).replace("{count}", count);
+function worded(stack, number, count, filled = "") {
+  const words = filled.split(" ").includes(String(number)) ? stack.dataset.wordsFilled : stack.dataset.words;
+  return words.replace("{number}", number).replace("{count}", count);
 }
 
 function isPressed(id) {
