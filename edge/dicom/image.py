@@ -55,6 +55,7 @@ class Plane:
     kernel : ConvolutionKernel.
     has_contrast : whether a contrast agent is named.
     is_scaled : whether the header says how values become Hounsfield units.
+    is_picture : whether its values are colours or greys for the eye, as those of a dose report.
     """
 
     rows: int = 0
@@ -68,6 +69,7 @@ class Plane:
     kernel: str = ""
     has_contrast: bool = False
     is_scaled: bool = False
+    is_picture: bool = False
     frame_of_reference_uid: str = ""
     series_number: int | None = None
     acquisition_number: int | None = None
@@ -155,7 +157,7 @@ class ParsedSlices(Header):
     Attributes
     ----------
     hu : int16, shape (frames, rows, columns), Hounsfield units from -1024 to 3071; the values as they were stored
-        where the header does not scale them. Frame i is ``planes[i]``.
+        where the header does not scale them. Frame i is ``planes[i]``. None at all of a picture, which is not decoded.
     """
 
     hu: npt.NDArray[np.int16]
@@ -174,13 +176,15 @@ class UnreadableImageError(UnreadableError):
         self.header = header
 
 
-def content_sha256(image: ParsedImage | ParsedSlices) -> str:
+def content_sha256(image: ParsedImage | ParsedSlices) -> str | None:
     """What the box sees of an object, as one number: the same for each lossless encoding of one image.
+
+    None where it sees nothing but the header.
 
     Senders change the encoding and leave out padding, so that one image comes as different bytes.
     """
     if isinstance(image, ParsedSlices):
-        return _digest(image.hu, header_to_json(image), image.hu.shape)
+        return _digest(image.hu, header_to_json(image), image.hu.shape) if image.hu.size else None
     radiograph = image.radiograph
     header = {name: value for name, value in header_to_json(image).items() if name != "planes"}
     seen = (header, radiograph.pixels.shape, radiograph.pixel_spacing_mm, radiograph.view, radiograph.patient_age_years)

@@ -71,6 +71,8 @@ def parse(path: Path) -> tuple[Readable, Iterator[Pixels]]:
 def parse_slices(path: Path) -> tuple[ReadableSlices, Iterator[hounsfield.HU]] | None:
     """Read a CT image: what it holds, and its frames in Hounsfield units one by one; None where it is none.
 
+    Of a picture among the CT images, such as a dose report, no frame is decoded.
+
     Raises
     ------
     UnreadableError, MemoryError
@@ -81,6 +83,8 @@ def parse_slices(path: Path) -> tuple[ReadableSlices, Iterator[hounsfield.HU]] |
     file, dataset, span, header = located(path, as_slices=True)
     if not header.planes:
         return None
+    if header.planes[0].is_picture:
+        return ReadableSlices.of(header, (0, 0, 0)), iter([np.empty((0, 0, 0), np.int16)])
     with _telling(header):
         shape = (frame_count(dataset), int(dataset.Rows), int(dataset.Columns))
         check_frames(*shape)

@@ -69,6 +69,7 @@ def _common(dataset: Dataset) -> Plane:
     return Plane(
         rows=integer(dataset, "Rows") or 0,
         columns=integer(dataset, "Columns") or 0,
+        is_picture=_is_picture(dataset),
         has_contrast=bool(text(dataset, "ContrastBolusAgent"))
         or first_item(dataset, "ContrastBolusAgentSequence") is not None,
         frame_of_reference_uid=text(dataset, "FrameOfReferenceUID"),
@@ -76,6 +77,11 @@ def _common(dataset: Dataset) -> Plane:
         acquisition_number=integer(dataset, "AcquisitionNumber"),
         body_part=text(dataset, "BodyPartExamined").upper(),
     )
+
+
+def _is_picture(dataset: Dataset) -> bool:
+    greys = {"MONOCHROME2", ""} | ({"MONOCHROME1"} if text(dataset, "SOPClassUID") in _CLASSES else set())
+    return text(dataset, "PhotometricInterpretation") not in greys
 
 
 def _plane(frame: Frame, common: Plane) -> Plane:
@@ -92,6 +98,7 @@ def _plane(frame: Frame, common: Plane) -> Plane:
         kernel=text(frame.group("CTReconstructionSequence"), "ConvolutionKernel"),
         has_contrast=common.has_contrast,
         is_scaled=frame.rescale() is not None,
+        is_picture=common.is_picture,
         frame_of_reference_uid=common.frame_of_reference_uid,
         series_number=common.series_number,
         acquisition_number=common.acquisition_number,

@@ -216,7 +216,7 @@ def _unfit(header: Header, plane: Plane) -> str | None:
     types = {*plane.image_type}
     if types & _SCOUTS:
         return "scout"
-    if header.sop_class_uid == SecondaryCaptureImageStorage or types & _PROJECTIONS:
+    if header.sop_class_uid == SecondaryCaptureImageStorage or types & _PROJECTIONS or plane.is_picture:
         return "no_measurement"
     if None in {plane.position_mm, plane.orientation, plane.spacing_mm} or not plane.rows * plane.columns > 0:
         return "no_position"

@@ -164,7 +164,8 @@ def _tissue(scan: Scan) -> npt.NDArray[np.uint8] | None:
 
 def _refused(examination: Examination, study_key: str, error: SeriesError) -> StudyResult:
     """A study without a series that shows the chest: kept, with a picture of its middle image."""
-    middle = examination.slices[len(examination.slices) // 2]
+    shown = [image for image in examination.slices if image.hu.size] or examination.slices
+    middle = shown[len(shown) // 2]
     return StudyResult(
         study_key=study_key,
         source=(*examination.sources, *examination.unread),
@@ -176,6 +177,6 @@ def _refused(examination: Examination, study_key: str, error: SeriesError) -> St
         software_version=__version__,
         completed_at=clock.utc(),
         remarks=(error.remark(), *unreadable_images(examination.unreadable)),
-        view_pixels=windowed(middle.hu[len(middle.hu) // 2], Layer.LUNG),
+        view_pixels=windowed(middle.hu[len(middle.hu) // 2], Layer.LUNG) if middle.hu.size else None,
         series={**_NO_SERIES, "left_out": [one.as_json() for one in error.left_out if isinstance(one, LeftOut)]},
     )

@@ -149,10 +149,18 @@ def test_each_frame_has_its_own_scale(reader: Reader, enhanced: Path) -> None:
     assert [int(np.median(moved - stayed)) for moved, stayed in zip(shifted, plain, strict=True)] == list(range(6))
 
 
-def test_inverted_greys_and_colours_are_no_hounsfield_units(reader: Reader, image: Path, tmp_path: Path) -> None:
+def test_inverted_greys_are_no_hounsfield_units(reader: Reader, image: Path) -> None:
     assert code_of(reader, changed(image, PhotometricInterpretation="MONOCHROME1")) == "inverted_ct"
-    colour = inputs.dx(SOPClassUID=inputs.SecondaryCaptureImageStorage, Modality="CT", PhotometricInterpretation="RGB")
-    assert code_of(reader, save(colour, tmp_path / "colour.dcm")) == "colour_image"
+
+
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL_422", "PALETTE COLOR", "MONOCHROME1"])
+def test_a_picture_among_ct_images_is_not_decoded(reader: Reader, tmp_path: Path, photometric: str) -> None:
+    report = inputs.dx(
+        SOPClassUID=inputs.SecondaryCaptureImageStorage, Modality="CT", PhotometricInterpretation=photometric
+    )
+    parsed = reader.read_any(save(report, tmp_path / "report.dcm"))
+    assert isinstance(parsed, ParsedSlices) and parsed.planes[0].is_picture
+    assert (parsed.hu.size, content_sha256(parsed)) == (0, None)
 
 
 def test_only_ct_may_have_frames_and_only_as_slices(reader: Reader, enhanced: Path, tmp_path: Path) -> None:

@@ -133,6 +133,19 @@ def test_a_radiograph_that_gives_no_result_is_listed_beside_the_ct_that_is_read(
     assert [(left["code"], left["images"]) for left in report["series"]["left_out"]] == [("other_modality", 1)]
 
 
+def test_a_dose_report_in_colours_is_left_out_and_alone_is_no_failure(
+    reader: Reader, engines: Engines, phantom: Chest, tmp_path: Path
+) -> None:
+    photograph = {"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3, "PlanarConfiguration": 0}
+    dose = ct_files.write_dose_report(tmp_path / "dose.dcm", ct_files.Way(elements=photograph))
+    alone = to_json(read_study(sources(reader, [dose]), engines, KEY))
+    assert (alone["state"], [reason["code"] for reason in alone["reasons"]]) == ("no_result", ["only_reformats"])
+    report = to_json(read_study(sources(reader, [dose, *ct_files.write(tmp_path / "a", phantom)]), engines, KEY))
+    assert (report["state"], report["series"]["slices"]) == ("done", 60)
+    assert [(left["code"], left["images"]) for left in report["series"]["left_out"]] == [("no_measurement", 1)]
+    assert "unreadable_images" not in {remark["code"] for remark in report["quality"]}
+
+
 def test_without_its_network_the_lungs_are_found_by_their_densities(
     reader: Reader, engines: Engines, phantom: Chest, tmp_path: Path
 ) -> None:

@@ -148,6 +148,7 @@ def write_dose_report(path: Path, way: Way = PLAIN) -> Path:
     dataset.SOPClassUID, dataset.ConversionType = SecondaryCaptureImageStorage, "WSD"
     dataset.ImageType = ["DERIVED", "SECONDARY", "SCREEN SAVE"]
     del dataset.ImageOrientationPatient
+    set_elements(dataset, way.elements)
     return save(dataset, path)
 
 
