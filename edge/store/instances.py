@@ -226,6 +226,8 @@ def names_other_patient(database: Database, attributes: Attributes) -> bool:
 def quarantine(database: Database, instance_id: int, remark: Remark, attributes: Attributes | None) -> str:
     """Set an object aside, visibly, under a study row of its own; return that row's key.
 
+    The slices of one CT that names the study of another patient share a row: nobody finds anything among hundreds.
+
     Parameters
     ----------
     attributes : what its header says, where it could be read.
@@ -239,6 +241,8 @@ def quarantine(database: Database, instance_id: int, remark: Remark, attributes:
         study_id = _own_study(database, instance_id)
         if attributes is not None:
             _describe(database, study_id, attributes, uid=None)
+            names = attributes.study_instance_uid or "", attributes.series_instance_uid or ""
+            study_id = quarantine_.gather(database, instance_id, study_id, names)
         row = database.execute(
             "UPDATE studies SET state = 'quarantined', is_final = 1, reasons = ? WHERE id = ? RETURNING study_key",
             (json.dumps([reason]), study_id),

@@ -124,6 +124,39 @@ def settle(database: Database, instance_id: int, study_id: int, patient_id: str)
         )
 
 
+def gather(database: Database, instance_id: int, own: int, names: tuple[str, str]) -> int:
+    """Put what was just set aside as another patient's beside the rest of its series, in the caller's transaction.
+
+    Parameters
+    ----------
+    own : the study row that it has now.
+    names : its Study and its Series Instance UID.
+
+    Returns
+    -------
+    The study row that it has from now on.
+    """
+    named = "UPDATE instances SET study_instance_uid = ?, series_instance_uid = ? WHERE id = ?"
+    database.execute(named, (*names, instance_id))
+    like = database.execute(
+        """SELECT min(other.study_id) AS study_id FROM instances AS this JOIN studies AS own ON own.id = this.study_id
+               JOIN instances AS other USING (state, reason, study_instance_uid, series_instance_uid)
+               JOIN studies AS its ON its.id = other.study_id
+           WHERE this.id = ? AND other.id != this.id AND this.series_instance_uid != ''
+               AND this.state = 'quarantined' AND json_extract(this.reason, '$.code') = 'other_patient'
+               AND its.state = 'quarantined' AND its.version = 0
+               AND its.patient_id = own.patient_id AND its.patient_name = own.patient_name""",
+        (instance_id,),
+    ).fetchone()["study_id"]
+    if like is None or like == own:
+        return own
+    database.execute("UPDATE instances SET study_id = ? WHERE id = ?", (like, instance_id))
+    newest = "UPDATE studies SET newest_instance_id = max(newest_instance_id, ?) WHERE id = ?"
+    database.execute(newest, (instance_id, like))
+    database.execute("DELETE FROM studies WHERE id = ?", (own,))
+    return int(like)
+
+
 def retry_one(database: Database, instance_id: int) -> bool:
     """Have a file read again whose bytes came again, if chance had a part in its judgement.
 

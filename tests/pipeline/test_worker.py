@@ -208,6 +208,26 @@ def test_an_image_that_names_the_study_of_another_patient_is_set_aside(
     assert (whole.state, whole.patient_id, whole.instance_count) == (State.DONE, "A", 3)
 
 
+def test_the_slices_of_a_series_that_names_another_patients_study_share_a_row(
+    box: Settings, database: Database, readers: Readers, tmp_path: Path
+) -> None:
+    names = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.4"}
+    patients = ["A", "B", "B", "C", "B"]
+    made = [inputs.dx(PatientID=patient, **names) for patient in patients]
+    saved = [inputs.save(dataset, tmp_path / f"{number}.dcm") for number, dataset in enumerate(made)]
+    keys = [receive(box, database, path) for path in saved]
+    worker = Worker(box, database, readers, answer, lambda number: None)
+    drain(worker)
+    for _ in range(2):  # as they came, and tried again
+        rows = database.query("SELECT study_key FROM studies")
+        views = [view_of(database, row["study_key"]) for row in rows]
+        shown = [(view.patient_id, view.state, view.instance_count) for view in views]
+        assert sorted(shown) == [("A", State.DONE, 1), ("B", State.QUARANTINED, 3), ("C", State.QUARANTINED, 1)]
+        assert quarantine.retry(database) == 4
+        drain(worker)
+    assert view_of(database, keys[0]).patient_id == "A"
+
+
 def test_an_object_that_came_truncated_is_read_once_it_is_sent_again(
     box: Settings, database: Database, readers: Readers, tmp_path: Path
 ) -> None:

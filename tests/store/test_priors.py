@@ -39,6 +39,7 @@ def test_the_newest_earlier_severity_comes_with_its_study(box: Settings, databas
     assert found == {
         **SEVERITY,
         "study_key": key,
+        "version": 1,
         "completed_at": found["completed_at"],
         "acquired_at": None,
         "models": {"severity": "ab"},

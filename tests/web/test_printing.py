@@ -10,11 +10,13 @@ import pytest
 from flask.testing import FlaskClient
 
 from edge.config import Settings, WebSettings
+from edge.errors import SeriesError
 from edge.objects import receipt
 from edge.store import journal, signing
 from edge.store.database import connect
 from edge.types import State
 from edge.web.app import create_app
+from tests.support.ct_result import chest_result, put_ct
 from tests.support.paper import picture_of, text_of
 from tests.support.results import complete_result
 from tests.support.studies import put_finished_study, put_ready_study
@@ -109,3 +111,21 @@ def test_broken_values_of_a_header_are_printed_all_the_same(box: Settings, clien
     key = put_finished_study(box, complete_result(), patient_name="^" * 60, patient_id="\\" * 80, sex="?")
 
     assert "Pneumonia suspected" in text_of(_printed(client, key))
+
+
+def test_a_ct_is_printed_from_its_page(box: Settings, client: FlaskClient) -> None:
+    key = put_ct(box, chest_result("abnormal"))
+    assert 'id="print"' in client.get(f"/study/{key}").text
+    text = text_of(_printed(client, key))
+    assert "Opacities measured in the lungs" in text and "Slice 15" in text
+
+
+def test_a_ct_that_was_refused_is_printed_with_its_reason(box: Settings, client: FlaskClient) -> None:
+    reason = SeriesError("only_scout").remark().as_json()
+    series = dict.fromkeys(("series_instance_uid", "slices", "spacing_mm", "thickness_mm", "kernel", "image_size_px"))
+    told = {"series": series | {"left_out": [], "key_slices": []}, "reasons": [reason], "stages": [], "findings": []}
+    parts = dict.fromkeys(("gate", "classification", "severity", "segmentation", "detection", "registration"))
+    report = chest_result(None) | parts | told | {"state": "no_result", "quality": [reason]}
+    key = put_finished_study(box, report, [reason], State.NO_RESULT, modality="CT")
+    text = text_of(_printed(client, key))
+    assert "No result" in text and "The study holds scout images alone." in text

@@ -68,7 +68,8 @@ def unaided(scan: Scan) -> Outcome[Scan]:
 def read(scan: Scan, engine: Engine) -> Outcome[Scan]:
     """Compare the measured opacity with the limits, and ask the network what it looks like."""
     outcome = unaided(scan)
-    if scan.lungs is None or not outcome.values:
+    # Where no opacity was measured there is nothing that could look like one disease or another.
+    if scan.lungs is None or outcome.values.get("decision", Decision.NORMAL.value) == Decision.NORMAL.value:
         return outcome
     probability = covid19.probability(scan.volume.hu, scan.lungs.labels, engine)
     if probability is None:

@@ -46,3 +46,11 @@ def test_a_probability_is_told_only_where_one_answer_is_left(
 def test_without_the_network_the_decision_stands_and_nothing_is_said_of_a_cause(scan: Scan) -> None:
     values = classification.unaided(scan).values
     assert (values["decision"], values["probabilities"], values["set"]) == ("abnormal", {}, [])
+
+
+def test_of_lungs_without_opacity_the_network_is_not_asked(scan: Scan) -> None:
+    assert scan.lungs is not None
+    card = engines.card("ct_covid19", outputs=("covid19",), thresholds=LIMITS)
+    engine = engines.ScriptedEngine(card, lambda image: [3.0])
+    values = classification.read(replace(scan, tissue=scan.lungs.labels), engine).values
+    assert (values["decision"], values["probabilities"], values["set"]) == ("normal", {}, [])
