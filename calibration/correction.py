@@ -17,10 +17,12 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
+from edge.engines import ort
 from edge.engines.unsigned import with_unsigned_activations
 
 _LAYERS = ("Conv", "Gemm")
 _BATCH = 8
+_THREADS = 2
 
 Images = Sequence[npt.NDArray[np.float32]]
 Means = dict[str, npt.NDArray[np.float64]]
@@ -49,9 +51,8 @@ def channel_means(model: bytes, names: Sequence[str], images: Images) -> Means:
     outputs = {node.name: node.output[0] for node in proto.graph.node if node.name in names}
     del proto.graph.output[:]
     proto.graph.output.extend(helper.make_empty_tensor_value_info(output) for output in outputs.values())
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    session = ort.session(proto.SerializeToString(), _THREADS, level)  # with the kernels that the box uses
     batches = [np.concatenate(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
     sums = [[_channels(values) * len(batch) for values in session.run(None, {"image": batch})] for batch in batches]
     means = (np.sum(layer, axis=0) / len(images) for layer in zip(*sums, strict=True))
