@@ -117,6 +117,7 @@ CHANGES: Mapping[str, str] = MappingProxyType(
         "worse": N_("Worse than before"),
     }
 )
+_NOT_COMPARED = N_("Not compared as a whole: the two scans do not lie alike, or one does not show the whole lungs")
 ZONES: Mapping[str, str] = MappingProxyType(
     {
         "right_upper": N_("Right upper zone"),
@@ -283,6 +284,11 @@ def classes(modality: str | None) -> Mapping[str, str]:
 def limits(modality: str | None) -> tuple[str, ...]:
     """What a result cannot tell, not yet translated; the last sentence says who decides."""
     return _CT_LIMITS if modality == CT else LIMITS
+
+
+def changed(verdict: str | None) -> str:
+    """What became of a patient since the earlier study; without a verdict, why there is none."""
+    return CHANGES.get(verdict, verdict) if verdict else _NOT_COMPARED
 
 
 def suspicion(probabilities: Mapping[str, float | None]) -> str:

@@ -117,7 +117,7 @@ def _change(sheet: Sheet, change: Mapping[str, Any]) -> None:
     tongue = sheet.tongue
     if not change:
         return
-    said = tongue.text(wording.CHANGES.get(change["verdict"], change["verdict"]))
+    said = tongue.text(wording.changed(change["verdict"]))
     taken = change.get("acquired_at") or change.get("completed_at")
     earlier = f" ({tongue.text(N_('Earlier study'))}: {tongue.moment(taken)})" if taken else ""
     total = f", Brixia {tongue.signed(change['brixia'])}" if isinstance(change.get("brixia"), (int, float)) else ""

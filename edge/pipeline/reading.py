@@ -23,6 +23,7 @@ from edge.pipeline.tomographs import Examination, read_tomograph
 from edge.stages.radiograph import segmentation, severity
 from edge.stages.radiograph.case import Case, first_case
 from edge.stages.stage import C, Stage
+from edge.stages.tomography.detection import METHOD
 from edge.stages.tomography.scan import PriorScan
 from edge.types import N_, Remark, Severity, StageResult, State, StudyResult
 
@@ -117,8 +118,10 @@ class Known:
         return self if _reads_alike(self.prior, engines, _COMPARED) else replace(self, prior=None)
 
     def prior_scan(self, engines: Engines) -> PriorScan | None:
-        """The prior of a CT, where it was read by the very models that read now and the box still has it."""
-        if self.prior is None or not _reads_alike(self.prior, engines, TOMOGRAPH_STAGES):
+        """The prior of a CT, where it was read in the very way of now and the box still has it."""
+        if self.prior is None or self.prior.get("method") != METHOD:
+            return None
+        if not _reads_alike(self.prior, engines, TOMOGRAPH_STAGES):
             return None
         return self.prior_scan_of(self.prior)
 

@@ -25,7 +25,7 @@ def prior(database: Database, study_id: int) -> dict[str, Any] | None:
     -------
     The ``severity`` of that study's newest finished result (``chest-edge/result/1``), with its
     ``study_key``, ``version``, ``completed_at``, ``acquired_at`` (local time of the modality, or None), and
-    ``models``: the SHA-256 by stage.
+    ``models``: the SHA-256 by stage, and ``method`` of its detection, or None.
     """
     study = database.execute("SELECT * FROM studies WHERE id = ?", (study_id,)).fetchone()
     rows = database.execute(
@@ -66,5 +66,6 @@ def _described(row: Any, result: Any) -> dict[str, Any]:
         "version": row["version"],
         "completed_at": row["completed_at"],
         "acquired_at": row["acquired_at"],
+        "method": (result.get("detection") or {}).get("method"),
         "models": {stage["name"]: stage["model_sha256"] for stage in result.get("stages") or ()},
     }

@@ -21,6 +21,7 @@ from edge.pipeline.runner import TOMOGRAPH_STAGES
 from edge.pipeline.schema import to_json
 from edge.pipeline.stacks import prior_scan, write_stack
 from edge.stages.stage import Outcome, Stage
+from edge.stages.tomography.detection import METHOD
 from edge.stages.tomography.scan import Scan
 from edge.types import State, StudyResult, Tissue
 from tests.support import ct_files, inputs
@@ -167,7 +168,7 @@ def test_a_later_ct_is_compared_with_the_pictures_of_the_earlier_one(
     first, described = to_json(read), {stage.stage: stage.model_sha256 for stage in read.stages}
     assert read.tomogram is not None
     write_stack(tmp_path / "stack.zip", read.tomogram)
-    earlier = {**first["severity"], "study_key": KEY, "version": 1, "models": described}
+    earlier = {**first["severity"], "study_key": KEY, "version": 1, "models": described, "method": METHOD}
     earlier |= {"completed_at": first["completed_at"], "acquired_at": None}
     known = Known(prior=earlier, prior_scan_of=lambda prior: prior_scan(tmp_path / "stack.zip", prior))
     paths = ct_files.write(tmp_path / "later", chest())
@@ -179,6 +180,8 @@ def test_a_later_ct_is_compared_with_the_pictures_of_the_earlier_one(
     other = {**earlier, "models": described | {"segmentation": "0" * 64}}
     unlike = to_json(read_study(sources(reader, paths), engines, "f" * 32, replace(known, prior=other)))
     assert unlike["severity"]["change"] is None
+    changed = replace(known, prior={**earlier, "method": METHOD - 1})
+    assert changed.prior_scan(engines) is None and known.prior_scan(engines) is not None
 
 
 def test_the_mask_of_a_ct_is_a_volume_in_its_place(read: StudyResult, phantom: Chest, tmp_path: Path) -> None:

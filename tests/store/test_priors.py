@@ -42,6 +42,7 @@ def test_the_newest_earlier_severity_comes_with_its_study(box: Settings, databas
         "version": 1,
         "completed_at": found["completed_at"],
         "acquired_at": None,
+        "method": None,
         "models": {"severity": "ab"},
     }
 

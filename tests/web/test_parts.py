@@ -71,10 +71,16 @@ def test_zones_lie_as_on_the_image(shown: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "said"), [("better", "Better than before"), ("same", "Same as before"), ("worse", "Worse than before")]
+    ("verdict", "said"),
+    [
+        ("better", "Better than before"),
+        ("same", "Same as before"),
+        ("worse", "Worse than before"),
+        (None, "Not compared"),
+    ],
 )
 def test_a_change_is_said_by_zone_with_the_way_to_the_earlier_study(
-    box: Settings, shown: Any, verdict: str, said: str
+    box: Settings, shown: Any, verdict: str | None, said: str
 ) -> None:
     earlier = put_finished_study(box, complete_result())
     page = shown(complete_result(severity=make_severity(change=make_change(earlier, verdict))))

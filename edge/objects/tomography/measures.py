@@ -89,7 +89,7 @@ def scores(content: Content, language: Language) -> Iterator[str]:
 
 def change(found: Mapping[str, Any], language: Language) -> str:
     """Better or worse than an earlier CT, by how much, and when that was taken."""
-    said = language.text(wording.CHANGES.get(found["verdict"], found["verdict"]))
+    said = language.text(wording.changed(found["verdict"]))
     if isinstance(found.get("percent"), (int, float)):
         said += ", " + language.text(_POINTS, change=language.signed(found["percent"]))
     taken = found.get("acquired_at") or found.get("completed_at")

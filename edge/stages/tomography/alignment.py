@@ -129,7 +129,7 @@ def carried(prior: PriorScan, volume: Volume, found: Alignment) -> Labels:
 
 
 def matched(volume: Volume, lungs: Bits, prior: PriorScan, found: Alignment) -> list[int]:
-    """For each slice, the slice of the prior at the same level of the lungs; both count from 1.
+    """For each slice, the slice of the prior at the same level of the lungs; both count from 1, 0 beyond its ends.
 
     Parameters
     ----------
@@ -141,5 +141,6 @@ def matched(volume: Volume, lungs: Bits, prior: PriorScan, found: Alignment) -> 
     for number in range(len(volume.hu)):
         place = volume.affine @ np.array([number, *middle, 1.0])
         there = found.transform.TransformPoint(place[:3].tolist())
-        levels.append(int(np.clip(round(float((back @ np.array([*there, 1.0]))[0])), 0, last)) + 1)
+        level = round(float((back @ np.array([*there, 1.0]))[0]))
+        levels.append(level + 1 if 0 <= level <= last else 0)
     return levels

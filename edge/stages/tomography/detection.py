@@ -32,6 +32,9 @@ KINDS = (
     ("consolidation", Tissue.RIGHT_CONSOLIDATION),
 )
 NAMES = {int(label): label.name.lower().replace("_", " ") for label in Tissue}
+METHOD = 2
+"""Of measuring; one more wherever the same scan would measure otherwise, from its lungs to its zones and limits.
+Only what was measured alike is compared: a change of the box would be told as one of the patient."""
 _MOST_LESIONS, _LEAST_LESION_ML = 12, 0.2
 _BILATERAL_FROM_PERCENT = 0.5
 """Of each lung; above what blur and noise make of the normal series (docs/result.md)."""
@@ -61,6 +64,7 @@ def _values(scan: Scan, found: Labels, lungs: Labels, zones: Labels) -> dict[str
     voxel_ml = float(np.prod(scan.volume.spacing_mm)) / 1000
     counts = {label: float(np.count_nonzero(found == label)) * voxel_ml for label in Tissue}
     return {
+        "method": METHOD,
         "percent": _rounded(percent),
         "zones": _rounded(by_zone(affected, zones)),
         "ground_glass_percent": round(by_lung(affected & ~solid, lungs)["both"], 2),

@@ -55,6 +55,7 @@ BASES = Remark(
     advice=N_("Look at the slices around the diaphragm: dense lung there is not measured."),
 )
 
+_MOST_END_PERCENT = 12.0
 _METAL_FROM_HU = 2500
 """Above all bone; scanners without an extended scale end at 3071."""
 
@@ -67,8 +68,8 @@ class _Rule:
 
 
 _RULES = (
-    _Rule("first_slice_percent", 12.0, CUT_OFF_ABOVE),
-    _Rule("last_slice_percent", 12.0, CUT_OFF_BELOW),
+    _Rule("first_slice_percent", _MOST_END_PERCENT, CUT_OFF_ABOVE),
+    _Rule("last_slice_percent", _MOST_END_PERCENT, CUT_OFF_BELOW),
     _Rule("side_cm2", 5.0, CUT_OFF_AT_SIDE),
     _Rule("metal_ml", 0.3, METAL),
     _Rule("jump_mm", 3.0, MOVED),
@@ -84,7 +85,7 @@ def unaided(scan: Scan) -> Outcome[Scan]:
     if scan.lungs is None:
         return Outcome(case=scan)
     lungs = scan.lungs.labels > 0
-    first, last = _ends(lungs)
+    first, last = ends(lungs)
     measures = {
         "first_slice_percent": first,
         "last_slice_percent": last,
@@ -104,7 +105,12 @@ def _remarks(measures: Mapping[str, float]) -> tuple[Remark, ...]:
     return tuple(filled if remark is METAL else remark for remark in made.values())
 
 
-def _ends(lungs: Bits) -> tuple[float, float]:
+def is_cut(lungs: Bits) -> bool:
+    """Whether lungs reach the first or the last slice."""
+    return max(ends(lungs)) > _MOST_END_PERCENT
+
+
+def ends(lungs: Bits) -> tuple[float, float]:
     """Area of the lungs on the first and on the last slice, in percent of the largest."""
     areas = lungs.sum((1, 2))
     return 100 * float(areas[0]) / float(areas.max()), 100 * float(areas[-1]) / float(areas.max())

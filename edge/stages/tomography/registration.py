@@ -17,7 +17,7 @@ from edge.types import N_, Remark, Severity
 
 PRIOR_NOT_ALIGNED = Remark(
     code="prior_not_aligned",
-    text=N_("The earlier CT does not lie like this one: it is compared by whole lungs only, not by zone."),
+    text=N_("The earlier CT does not lie like this one: nothing is compared."),
     severity=Severity.WARN,
 )
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from edge.stages.stage import Outcome, Stage
 from edge.stages.tomography.classification import NORMAL_BELOW_PERCENT
-from edge.stages.tomography.scan import Labels, Scan
+from edge.stages.tomography.positioning import is_cut
+from edge.stages.tomography.scan import Labels, PriorScan, Scan
 from edge.stages.tomography.zones import AFFECTED_FROM, by_lung, by_zone
 from edge.types import Grade, Zone
 
@@ -40,43 +41,60 @@ def unaided(scan: Scan) -> Outcome[Scan]:
         "ct_score_max": MOST_SCORE,
         "zones": points,
         "grade": next(grade for most, grade in _GRADES if score <= most).value,
-        "change": change(percent, scan.prior.severity, _prior_zones(scan)) if scan.prior else None,
+        "change": _change(scan, scan.prior, percent) if scan.prior else None,
     }
     return Outcome(case=scan, values=values)
 
 
-def _prior_zones(scan: Scan) -> Mapping[str, float] | None:
-    """Affected share of the prior within the zones of this scan; None where it does not lie on it."""
-    if scan.prior_tissue is None or scan.zones is None:
+def _change(scan: Scan, prior: PriorScan, percent: Mapping[str, float]) -> dict[str, Any]:
+    return change(percent, prior.severity, _prior_shares(scan), is_whole=_is_whole(scan, prior))
+
+
+def _prior_shares(scan: Scan) -> Mapping[str, float] | None:
+    """Affected share of the prior in the zones and lungs of this scan that it shows; None where it lies otherwise."""
+    if scan.prior_tissue is None or scan.zones is None or scan.lungs is None:
         return None
-    seen: Labels = np.where(scan.prior_tissue > 0, scan.zones, np.uint8(0))
-    return by_zone(scan.prior_tissue >= AFFECTED_FROM, seen)
+    affected, seen = scan.prior_tissue >= AFFECTED_FROM, scan.prior_tissue > 0
+    zones: Labels = np.where(seen, scan.zones, np.uint8(0))
+    lungs: Labels = np.where(seen, scan.lungs.labels, np.uint8(0))
+    return {**by_lung(affected, lungs), **by_zone(affected, zones)}
+
+
+def _is_whole(scan: Scan, prior: PriorScan) -> bool:
+    """Whether both show the lungs from their top to their bases."""
+    return scan.lungs is not None and not (is_cut(scan.lungs.labels > 0) or is_cut(prior.tissue > 0))
 
 
 def change(
-    percent: Mapping[str, float], prior: Mapping[str, Any], prior_zones: Mapping[str, float] | None
+    percent: Mapping[str, float], prior: Mapping[str, Any], shares: Mapping[str, float] | None, *, is_whole: bool
 ) -> dict[str, Any]:
-    """How shares differ from those of a prior, in percent points; ``zones`` is empty where none can be compared.
+    """How shares differ from those of a prior in what both show, in percent points.
 
     Parameters
     ----------
     percent : of ``both``, of each lung and of each zone.
     prior : ``severity`` of the earlier result, with ``study_key``, ``version``, ``completed_at`` and ``acquired_at``.
+    shares : of the prior, by the same names, within the lungs of this scan; None where it does not lie like this one:
+        then nothing is compared.
+    is_whole : whether neither is cut off: no verdict comes of parts of lungs.
     """
-    before = prior["affected_percent"]
-    lungs = {name: round(percent[name] - before[name], 2) for name in ("right_lung", "left_lung")}
-    points = round(percent["both"] - before["both"], 2)
-    verdict = "same" if abs(points) < LEAST_CHANGE_POINTS else "worse" if points > 0 else "better"
+    points = {name: round(percent[name] - share, 2) for name, share in (shares or {}).items()}
     return {
         "study_key": prior["study_key"],
         "version": prior.get("version"),
         "completed_at": prior["completed_at"],
         "acquired_at": prior.get("acquired_at"),
-        "zones": {name: round(percent[name] - share, 2) for name, share in (prior_zones or {}).items()},
-        "lungs": lungs,
-        "percent": points,
-        "verdict": verdict,
+        "zones": {zone.value: points[zone.value] for zone in Zone if points},
+        "lungs": {name: points[name] for name in ("right_lung", "left_lung") if points},
+        "percent": points.get("both"),
+        "verdict": _verdict(points["both"]) if points and is_whole else None,
     }
+
+
+def _verdict(points: float) -> str:
+    if abs(points) < LEAST_CHANGE_POINTS:
+        return "same"
+    return "worse" if points > 0 else "better"
 
 
 STAGE = Stage(name="severity", unaided=unaided)

@@ -16,6 +16,7 @@ from tests.support.ct_phantom import Chest
 from tests.support.ct_scans import ball, from_head, outlined, painted, prior_of
 
 SHIFT_MM = (12.0, -20.0, 300.0)
+PADDED = ((0, 38), (0, 0), (0, 0))
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +81,10 @@ def test_a_prior_of_other_slices_matches_by_level(scan: Scan) -> None:
     halved = replace(prior, tissue=np.ascontiguousarray(prior.tissue[::2]), affine=affine)
     matched = np.array(registration.unaided(replace(scan, prior=halved)).values["matched"])
     assert abs(matched[10:60] - (np.arange(10, 60) / 2 + 1)).max() <= 1.5
-    assert matched.min() >= 1 and matched.max() <= len(halved.tissue)
+    assert matched.min() >= 0 and matched.max() <= len(halved.tissue)
 
 
-def test_a_prior_that_lies_differently_is_compared_by_lung_only(scan: Scan) -> None:
+def test_nothing_is_compared_with_a_prior_that_lies_differently(scan: Scan) -> None:
     prior = with_severity(prior_of(scan), scan)
     half = prior.tissue.copy()
     half[:, 75:] = 0
@@ -91,7 +92,45 @@ def test_a_prior_that_lies_differently_is_compared_by_lung_only(scan: Scan) -> N
     assert [remark.code for remark in read.remarks] == ["prior_not_aligned"]
     assert read.values["aligned"] is False and read.values["matched"] is None
     change = severity.unaided(read.case).values["change"]
-    assert change["zones"] == {} and set(change["lungs"]) == {"right_lung", "left_lung"}
+    assert (change["zones"], change["lungs"], change["percent"], change["verdict"]) == ({}, {}, None, None)
+
+
+def first_half(scan: Scan) -> Scan:
+    """The same without its lower half, before detection has read it."""
+    assert scan.lungs is not None and scan.airways is not None
+    half = slice(0, len(scan.volume.hu) // 2)
+    lungs = replace(scan.lungs, labels=scan.lungs.labels[half])
+    assert scan.zones is not None
+    volume = replace(scan.volume, hu=scan.volume.hu[half])
+    return replace(scan, volume=volume, lungs=lungs, airways=scan.airways[half], zones=scan.zones[half], tissue=None)
+
+
+@pytest.mark.parametrize("is_now", [True, False])
+def test_half_a_chest_gives_no_verdict_and_the_same_files_no_change(made: Chest, is_now: bool) -> None:
+    low = painted(made, ball(made, (50.0, 30.0, 85.0), 34), -450)
+    whole, half = outlined(low), first_half(outlined(low))
+    now, before = (detection.unaided(one).case for one in ((half, whole) if is_now else (whole, half)))
+    prior = with_severity(prior_of(before), before)
+    assert before.tissue is not None
+    laid = replace(now, prior=prior, prior_tissue=now.tissue if is_now else np.pad(before.tissue, PADDED))
+    change = severity.unaided(laid).values["change"]
+    assert change["verdict"] is None
+    assert not is_now or abs(change["percent"]) < 0.5
+
+
+def test_levels_beyond_the_prior_have_no_slice_of_it(scan: Scan) -> None:
+    assert scan.lungs is not None
+    prior, rows = prior_of(scan), len(scan.volume.hu)
+    middle = replace(prior, tissue=prior.tissue[20:60], affine=prior.affine @ moved(20))
+    same = alignment.Alignment(sitk.TranslationTransform(3), 0.0)
+    matched = alignment.matched(scan.volume, scan.lungs.labels > 0, middle, same)
+    assert matched == [*[0] * 20, *range(1, 41), *[0] * (rows - 60)]
+
+
+def moved(slices: int) -> np.ndarray:
+    affine = np.eye(4)
+    affine[0, 3] = slices
+    return affine
 
 
 def test_change_is_told_by_zone_beyond_what_repeats(made: Chest, scan: Scan) -> None:
