@@ -17,7 +17,7 @@ UNREADABLE_IMAGES = Remark(
 
 VITAL = frozenset({"quality", "classification"})
 """Stages without which there is no result of a radiograph, whose network reads the image itself."""
-VITAL_FOR_CT = VITAL | {"segmentation", "detection"}
+VITAL_FOR_CT = VITAL | {"segmentation", "positioning", "detection"}
 """Those of a CT, whose decision is made of what was measured."""
 _REFERRALS = of_radiographs.REFERRALS | of_tomographs.REFERRALS
 

@@ -119,7 +119,7 @@ def _timed(case: C, stage: Stage[C], engine: Engine | ModelError | None) -> _Ste
     started = clock.monotonic()
     try:
         outcome = _read(case, stage, engine)
-        status = StageStatus.OK
+        status = StageStatus.SKIPPED if outcome.is_skipped else StageStatus.OK
     except MemoryError:
         raise
     except EdgeError as error:

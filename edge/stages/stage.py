@@ -18,13 +18,17 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome(Generic[C]):
-    """What a stage adds: the case for the next stages, its JSON values, remarks and masks."""
+    """What a stage adds: the case for the next stages, its JSON values, remarks and masks.
+
+    ``is_skipped`` tells that it had nothing to read, since a stage before it gave nothing.
+    """
 
     case: C
     values: Mapping[str, Any] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
     masks: Mapping[str, Mask] = field(default_factory=dict)
     findings: tuple[Finding | Lesion, ...] = ()
+    is_skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

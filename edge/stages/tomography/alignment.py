@@ -33,21 +33,14 @@ class Alignment:
 
 
 def image_of(labels: npt.NDArray[Any], affine: npt.NDArray[np.float64]) -> Any:
-    """Voxels with their place, as an image of SimpleITK."""
+    """Voxels with their place, as an image of SimpleITK; a tilted gantry leans its third axis against the others."""
     image = sitk.GetImageFromArray(labels)
     columns = affine[:3, [2, 1, 0]]
     spacing = np.linalg.norm(columns, axis=0)
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(affine[:3, 3].tolist())
-    image.SetDirection(_square(columns / spacing).ravel().tolist())
+    image.SetDirection((columns / spacing).ravel().tolist())
     return image
-
-
-def _square(directions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Directions that are at right angles; a tilted gantry leans the slices against their axis."""
-    first, second = directions[:, 0], directions[:, 1]
-    normal = np.cross(first, second)
-    return np.stack([first, second, normal * np.sign(normal @ directions[:, 2])], axis=1)
 
 
 def align(volume: Volume, lungs: Bits, prior: PriorScan) -> Alignment:

@@ -53,7 +53,7 @@ NORMAL_BELOW_ML = 3.0
 def unaided(scan: Scan) -> Outcome[Scan]:
     """Compare the measured opacity with the limits."""
     if scan.lungs is None or scan.tissue is None:
-        return Outcome(case=scan)
+        return Outcome(case=scan, is_skipped=True)
     affected = scan.tissue >= zones.AFFECTED_FROM
     percent = zones.by_lung(affected, scan.lungs.labels)["both"]
     decision = decide(percent, zones.largest_ml(affected, scan.volume.spacing_mm))

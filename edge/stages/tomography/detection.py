@@ -44,7 +44,7 @@ _MOST_MEDIAN_HU = -760.0
 def unaided(scan: Scan) -> Outcome[Scan]:
     """Measure the opacity of the lungs; without lungs there is nothing to measure."""
     if scan.lungs is None or scan.airways is None or scan.zones is None:
-        return Outcome(case=scan)
+        return Outcome(case=scan, is_skipped=True)
     found = tissue(scan.volume, scan.lungs.labels, scan.airways)
     read = replace(scan, tissue=found)
     median = float(np.median(scan.volume.hu[(found > 0) & (found < AFFECTED_FROM)]))

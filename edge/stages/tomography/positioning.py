@@ -83,7 +83,7 @@ _RULES = (
 def unaided(scan: Scan) -> Outcome[Scan]:
     """Measure how the lungs lie on the series; without lungs there is nothing to measure."""
     if scan.lungs is None:
-        return Outcome(case=scan)
+        return Outcome(case=scan, is_skipped=True)
     lungs = scan.lungs.labels > 0
     first, last = ends(lungs)
     measures = {

@@ -1,4 +1,4 @@
-"""Registration: the zones of the lungs, and how an earlier CT lies on this one.
+"""Registration: how an earlier CT lies on this one.
 
 Without a prior, the frame is that of the lungs themselves: thirds by volume along the body, and depth below the chest
 wall. There is no atlas of other people's lungs: a transform onto one would move the borders of the zones, but not
@@ -12,7 +12,6 @@ from dataclasses import replace
 from edge.stages.stage import Outcome, Stage
 from edge.stages.tomography.alignment import align, carried, matched
 from edge.stages.tomography.scan import Bits, PriorScan, Scan
-from edge.stages.tomography.zones import thirds
 from edge.types import N_, Remark, Severity
 
 PRIOR_NOT_ALIGNED = Remark(
@@ -26,13 +25,12 @@ _MOST_RESIDUAL = 0.12
 
 
 def unaided(scan: Scan) -> Outcome[Scan]:
-    """Lay the zones, and the prior where there is one; without lungs there is nothing to lay."""
+    """Lay the prior on this scan where there is one; without lungs there is nothing to lay."""
     if scan.lungs is None:
-        return Outcome(case=scan)
-    zoned = replace(scan, zones=thirds(scan.lungs.labels))
+        return Outcome(case=scan, is_skipped=True)
     if scan.prior is None or not scan.prior.tissue.any():
-        return Outcome(case=zoned, values={"to": "atlas", "aligned": True, "residual": None})
-    return _on_prior(zoned, scan.prior, scan.lungs.labels > 0)
+        return Outcome(case=scan, values={"to": "atlas", "aligned": True, "residual": None})
+    return _on_prior(scan, scan.prior, scan.lungs.labels > 0)
 
 
 def _on_prior(scan: Scan, prior: PriorScan, lungs: Bits) -> Outcome[Scan]:

@@ -29,6 +29,7 @@ from edge.stages.tomography.domes import without_domes
 from edge.stages.tomography.lungs import AERATED_BELOW_HU, LEAST_SHARE, LEFT, RIGHT, components
 from edge.stages.tomography.scan import Bits, Labels, Scan
 from edge.stages.tomography.slices import HIGH_HU, LOW_HU, Pixels, squashed, to_unit
+from edge.stages.tomography.zones import thirds
 from edge.types import N_, Mask, Remark, Severity, Volume
 
 NO_LUNGS = Remark(
@@ -244,7 +245,9 @@ def _outcome(scan: Scan, labels: Labels, tree: Bits, method: str, limits: Mappin
         stop = NO_LUNGS if right + left < _HARDLY_ML else replace(IMPLAUSIBLE_VOLUMES, values=shown)
         return Outcome(case=scan, values=values, remarks=(stop,))
     mask = Mask(labels=labels, names=NAMES)
-    return Outcome(case=replace(scan, lungs=mask, airways=tree), values=values, masks={"lungs": mask})
+    return Outcome(
+        case=replace(scan, lungs=mask, airways=tree, zones=thirds(labels)), values=values, masks={"lungs": mask}
+    )
 
 
 def _implausible(right_ml: float, left_ml: float, limits: Mapping[str, Any]) -> str | None:

@@ -30,7 +30,7 @@ LEAST_CHANGE_POINTS = 1.5
 def unaided(scan: Scan) -> Outcome[Scan]:
     """Score what detection measured; without it no severity is given."""
     if scan.lungs is None or scan.tissue is None or scan.zones is None:
-        return Outcome(case=scan)
+        return Outcome(case=scan, is_skipped=True)
     affected = scan.tissue >= AFFECTED_FROM
     percent = {**by_lung(affected, scan.lungs.labels), **by_zone(affected, scan.zones)}
     points = {zone.value: int(np.digitize(percent[zone.value], _ENDS_PERCENT)) for zone in Zone}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from edge.stages.tomography import alignment, detection, registration, severity
+from edge.stages.tomography import alignment, classification, detection, positioning, registration, severity
 from edge.stages.tomography.scan import PriorScan, Scan
 from edge.stages.tomography.zones import peripheral, thirds
 from edge.types import Zone
@@ -58,9 +58,9 @@ def test_the_outer_third_lies_at_the_chest_wall(scan: Scan) -> None:
 
 
 def test_without_a_prior_the_frame_is_that_of_the_lungs(scan: Scan) -> None:
-    outcome = registration.unaided(replace(scan, zones=None))
+    outcome = registration.unaided(scan)
     assert outcome.values == {"to": "atlas", "aligned": True, "residual": None}
-    assert outcome.case.zones is not None and outcome.case.prior_tissue is None
+    assert outcome.case.prior_tissue is None
 
 
 def test_a_prior_is_found_where_the_patient_lay(scan: Scan) -> None:
@@ -165,3 +165,18 @@ def test_disease_that_stayed_is_no_change_in_any_zone(made: Chest) -> None:
     change = severity.unaided(registration.unaided(replace(ill, prior=prior)).case).values["change"]
     assert change["verdict"] == "same" and change["percent"] == 0
     assert max(abs(points) for points in change["zones"].values()) < 0.5
+
+
+def test_a_tilted_scan_lies_where_its_affine_says(scan: Scan) -> None:
+    affine = scan.volume.affine.copy()
+    affine[1, 0] = 1.5
+    image = alignment.image_of(scan.volume.hu, affine)
+    place = image.TransformIndexToPhysicalPoint((10, 20, 30))
+    assert place == pytest.approx(tuple((affine @ np.array([30, 20, 10, 1.0]))[:3]))
+
+
+def test_without_lungs_the_stages_say_that_they_were_skipped(scan: Scan) -> None:
+    bare = replace(scan, lungs=None, zones=None, tissue=None)
+    stages = (positioning, registration, detection, classification, severity)
+    assert all(stage.unaided(bare).is_skipped for stage in stages)
+    assert not any(stage.unaided(scan).is_skipped for stage in stages)

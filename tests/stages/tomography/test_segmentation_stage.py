@@ -46,6 +46,7 @@ def test_lungs_airways_and_their_volumes_are_handed_on(made: Chest, engine: Engi
     assert 5 < values["airways_ml"] < made.trachea.sum() * 16 / 1000
     assert not (case.lungs.labels[case.airways] > 0).any()
     assert outcome.masks["lungs"] is case.lungs
+    assert case.zones is not None and ((case.zones > 0) == (case.lungs.labels > 0)).all()
 
 
 def test_air_that_the_network_missed_is_lung_and_is_told(made: Chest, engine: Engine) -> None:
