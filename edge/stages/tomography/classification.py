@@ -69,7 +69,8 @@ def read(scan: Scan, engine: Engine) -> Outcome[Scan]:
     """Compare the measured opacity with the limits, and ask the network what it looks like."""
     outcome = unaided(scan)
     # Where no opacity was measured there is nothing that could look like one disease or another.
-    if scan.lungs is None or outcome.values.get("decision", Decision.NORMAL.value) == Decision.NORMAL.value:
+    has_opacity = outcome.values.get("decision") == Decision.ABNORMAL.value or BETWEEN_LIMITS in outcome.remarks
+    if scan.lungs is None or not has_opacity:
         return outcome
     probability = covid19.probability(scan.volume.hu, scan.lungs.labels, engine)
     if probability is None:

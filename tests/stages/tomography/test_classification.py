@@ -54,3 +54,12 @@ def test_of_lungs_without_opacity_the_network_is_not_asked(scan: Scan) -> None:
     engine = engines.ScriptedEngine(card, lambda image: [3.0])
     values = classification.read(replace(scan, tissue=scan.lungs.labels), engine).values
     assert (values["decision"], values["probabilities"], values["set"]) == ("normal", {}, [])
+
+
+def test_a_referral_without_opacity_asks_for_no_pattern(scan: Scan) -> None:
+    assert scan.lungs is not None
+    card = engines.card("ct_covid19", outputs=("covid19",), thresholds=LIMITS)
+    engine = engines.ScriptedEngine(card, lambda image: [3.0])
+    cut = replace(scan, tissue=scan.lungs.labels, noted=("cut_off_below",))
+    values = classification.read(cut, engine).values
+    assert (values["decision"], values["probabilities"], values["set"]) == ("refer", {}, [])
