@@ -12,6 +12,7 @@ from sqlite_utils import Database
 
 from edge.config import Settings
 from edge.dicom.reader import Reader
+from edge.dicom.readers import Readers
 from edge.pipeline.worker import Worker
 from edge.store.part10 import take_apart
 from edge.store.spool import Delivery, Spool
@@ -23,8 +24,8 @@ from tests.support.ways import bare
 
 
 @pytest.fixture(scope="module")
-def reader() -> Iterator[Reader]:
-    with Reader() as shared:
+def readers() -> Iterator[Readers]:
+    with Readers(Reader()) as shared:
         yield shared
 
 
@@ -37,49 +38,49 @@ def by_file(spool: Spool, content: bytes) -> None:
     spool.keep(whole.file_meta, whole.content, whole.delivery)
 
 
-def read(box: Settings, database: Database, reader: Reader) -> list[tuple[State, int]]:
-    drain(Worker(box, database, reader, answer, lambda number: None))
+def read(box: Settings, database: Database, readers: Readers) -> list[tuple[State, int]]:
+    drain(Worker(box, database, readers, answer, lambda number: None))
     assert len(list(box.incoming.iterdir())) == sum(row.instance_count for row in worklist(database, 10))
     return [(row.state, row.instance_count) for row in worklist(database, 10)]
 
 
 def test_a_bare_file_of_an_object_that_came_by_network_is_dropped(
-    box: Settings, database: Database, spool: Spool, reader: Reader
+    box: Settings, database: Database, spool: Spool, readers: Readers
 ) -> None:
     dataset = inputs.dx()
     by_network(spool, bare(dataset), dataset.SOPInstanceUID)
     by_file(spool, bare(dataset))
-    assert read(box, database, reader) == [(State.DONE, 1)]
+    assert read(box, database, readers) == [(State.DONE, 1)]
 
 
 def test_an_object_that_came_as_a_bare_file_is_dropped_when_the_network_brings_it(
-    box: Settings, database: Database, spool: Spool, reader: Reader
+    box: Settings, database: Database, spool: Spool, readers: Readers
 ) -> None:
     dataset = inputs.dx()
     by_file(spool, bare(dataset))
-    assert read(box, database, reader) == [(State.DONE, 1)]
+    assert read(box, database, readers) == [(State.DONE, 1)]
     by_network(spool, bare(dataset), dataset.SOPInstanceUID)
-    assert read(box, database, reader) == [(State.DONE, 1)]
+    assert read(box, database, readers) == [(State.DONE, 1)]
 
 
 def test_other_content_under_an_identifier_that_only_the_data_set_tells_is_a_conflict(
-    box: Settings, database: Database, spool: Spool, reader: Reader
+    box: Settings, database: Database, spool: Spool, readers: Readers
 ) -> None:
     first = inputs.dx()
     second = inputs.dx(SOPInstanceUID=first.SOPInstanceUID, PatientAge="020Y")
     by_file(spool, bare(first))
     by_file(spool, bare(second))
-    drain(Worker(box, database, reader, answer, lambda number: None))
+    drain(Worker(box, database, readers, answer, lambda number: None))
     rows = worklist(database, 10)
     assert [row.state for row in rows] == [State.QUARANTINED, State.DONE]
     assert rows[0].reasons[0]["code"] == "conflicting_duplicate"
 
 
-def test_bare_files_of_two_objects_are_two(box: Settings, database: Database, spool: Spool, reader: Reader) -> None:
+def test_bare_files_of_two_objects_are_two(box: Settings, database: Database, spool: Spool, readers: Readers) -> None:
     study = inputs.dx()
     for dataset in (study, inputs.dx(StudyInstanceUID=study.StudyInstanceUID)):
         by_file(spool, bare(dataset))
-    assert read(box, database, reader) == [(State.DONE, 2)]
+    assert read(box, database, readers) == [(State.DONE, 2)]
 
 
 def encoded(transfer_syntax: UID, **changes: object) -> Dataset:
@@ -94,8 +95,8 @@ def states(box: Settings, database: Database, folder: Path, datasets: list[Datas
     for number, dataset in enumerate(datasets):
         by_file(spool, inputs.save(dataset, folder / f"{number}.dcm").read_bytes())
     spool.close()
-    with Reader() as reader:
-        return sorted(state for state, count in read(box, database, reader) for _ in range(count))
+    with Readers(Reader()) as readers:
+        return sorted(state for state, count in read(box, database, readers) for _ in range(count))
 
 
 @pytest.mark.parametrize("second", ["rle", "padded"])

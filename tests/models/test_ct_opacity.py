@@ -50,7 +50,10 @@ def test_a_report_keeps_the_figures_of_others(tmp_path: Path, monkeypatch: pytes
 
 
 def of(name: str) -> Read:
-    return read(tomography.series(ROOT, name), {"ct_lung": registry.load(registry.card("ct_lung"), threads=2)})
+    return read(
+        tomography.series(ROOT, name),
+        {name: registry.load(registry.card(name), threads=2) for name in ("ct_lung", "ct_covid19")},
+    )
 
 
 @needs_ct
