@@ -107,6 +107,8 @@ class SeriesError(EdgeError):
         "reformat": N_("Slices that were computed from others."),
         "other_modality": N_("No CT image."),
         "mixed_series": N_("Images of the series of another size, direction or kernel."),
+        "mixed_between": N_("%(count)s images between the slices that are read differ from them and were left out."),
+        "other_acquisition": N_("Another acquisition of the same series was more suitable."),
         "other_series": N_("Another series of the study was more suitable."),
         "duplicate_slices": N_("Several images lie at one place; one of each was read."),
         "small_gaps": N_("%(count)s slices are missing here and there; volumes are less exact."),

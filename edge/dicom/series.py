@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from edge.dicom.geometry import SAME_PLACE_MM, Layout, Turn, depths_mm, is_axial, layout
+from edge.dicom.geometry import Layout, Turn, is_axial, layout
 from edge.dicom.image import Header, Plane
+from edge.dicom.stacks import Candidate, Stack, between, stacks
 from edge.errors import SeriesError
 from edge.types import Remark, Severity
 
@@ -39,7 +40,6 @@ _PROJECTIONS = frozenset(
     }
     | {"3D", "VRT", "VR", "SSD", "CURVED", "SCREEN SAVE", "VOLUME RENDERING", "ENDOSCOPY"}
 )
-_CHEST = re.compile("CHEST|THOR|LUNG|PULM|HEART|CARD|TRUNK|TORSO|BODY|CAP")
 _NUMBERED_KERNEL = re.compile(r"[A-Z]+(\d\d)")
 _SHARP_FROM, _BONE_FROM = 50, 65
 _SHARP_KERNELS = frozenset({"LUNG", "BONE", "BONEPLUS", "EDGE", "ULTRA", "DETAIL", "L", "D", "E", "YC", "YD", "YE"})
@@ -115,51 +115,6 @@ class Arrangement:
         return self.turn.upright(plane)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Image:
-    header: int
-    frame: int
-    plane: Plane
-    instance_number: int
-    sop_instance_uid: str
-    series_instance_uid: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stack:
-    """Images of one series that could be slices of one volume, from head to feet, and others at the same places."""
-
-    images: tuple[_Image, ...]
-    doubles: int
-
-    @property
-    def first(self) -> _Image:
-        return self.images[0]
-
-    @property
-    def planes(self) -> list[Plane]:
-        return [image.plane for image in self.images]
-
-    @property
-    def is_derived(self) -> bool:
-        return bool({"DERIVED", "SECONDARY"} & {*self.first.plane.image_type[:2]})
-
-    @property
-    def is_elsewhere(self) -> bool:
-        body_part = self.first.plane.body_part
-        return bool(body_part) and not _CHEST.search(body_part)
-
-    @property
-    def coverage_mm(self) -> float:
-        depths = depths_mm(self.planes)
-        return float(depths[-1] - depths[0])
-
-    @property
-    def step_mm(self) -> float:
-        steps = np.diff(depths_mm(self.planes))
-        return float(np.median(steps)) if len(steps) else 0.0
-
-
 _Left = Counter[tuple[str, str | None, tuple[tuple[str, str], ...]]]
 
 
@@ -178,21 +133,22 @@ def arrange(headers: Sequence[Header]) -> Arrangement:
     left: _Left = Counter()
     images = list(_candidates(headers, left))
     failures: list[SeriesError] = []
-    stacks = _ranked(_stacks(images))
-    for number, stack in enumerate(stacks):
+    ranked = _ranked(stacks(images))
+    for number, stack in enumerate(ranked):
         try:
             found = layout(stack.planes)
         except SeriesError as error:
             failures.append(error)
             _leave(left, error.code, stack, error.values)
             continue
-        for other in stacks[number + 1 :]:
+        for other in ranked[number + 1 :]:
             _leave(left, _why_not(other, stack), other)
-        return _arrangement(stack, found, left)
+        lost = sum(between(stack, other) for other in ranked if _why_not(other, stack) == "mixed_series")
+        return _arrangement(stack, found, left, lost)
     raise _nothing(failures, left)
 
 
-def _candidates(headers: Sequence[Header], left: _Left) -> Iterable[_Image]:
+def _candidates(headers: Sequence[Header], left: _Left) -> Iterable[Candidate]:
     for index, header in enumerate(headers):
         if not header.planes:
             left["other_modality", header.series_instance_uid, ()] += 1
@@ -201,7 +157,7 @@ def _candidates(headers: Sequence[Header], left: _Left) -> Iterable[_Image]:
             if code is not None:
                 left[code, header.series_instance_uid, ()] += 1
                 continue
-            yield _Image(
+            yield Candidate(
                 header=index,
                 frame=frame,
                 plane=plane,
@@ -223,51 +179,20 @@ def _unfit(header: Header, plane: Plane) -> str | None:
     return None if is_axial(plane) else "not_axial"
 
 
-def _stacks(images: Iterable[_Image]) -> list[_Stack]:
-    groups: dict[object, list[_Image]] = defaultdict(list)
-    for image in images:
-        plane = image.plane
-        alike = [tuple(round(value, 2) + 0.0 for value in values) for values in (plane.orientation or (),)]
-        spacing = tuple(round(value, 3) for value in plane.spacing_mm or ())
-        size = (plane.rows, plane.columns, plane.kernel, plane.frame_of_reference_uid, plane.image_type[:2])
-        groups[(image.series_instance_uid, *alike, spacing, *size)].append(image)
-    return [_stack(group) for group in groups.values()]
-
-
-def _stack(images: list[_Image]) -> _Stack:
-    """Of several images at one place, that of the acquisition with most images is taken, then the lowest number."""
-    sizes = Counter(image.plane.acquisition_number for image in images)
-    depths = depths_mm([image.plane for image in images])
-
-    def order(pair: tuple[float, _Image]) -> tuple[object, ...]:
-        image = pair[1]
-        number = image.plane.acquisition_number
-        return (-sizes[number], number or 0, image.instance_number, image.header, image.frame)
-
-    kept: list[_Image] = []
-    here: list[tuple[float, _Image]] = []
-    for depth, image in sorted(zip(depths.tolist(), images, strict=True), key=lambda pair: pair[0]):
-        if here and depth - here[0][0] > SAME_PLACE_MM:
-            kept.append(min(here, key=order)[1])
-            here = []
-        here.append((depth, image))
-    kept.append(min(here, key=order)[1])
-    return _Stack(images=tuple(kept), doubles=len(images) - len(kept))
-
-
-def _ranked(stacks: list[_Stack]) -> list[_Stack]:
+def _ranked(stacks: list[Stack]) -> list[Stack]:
     """The best first."""
     most: dict[tuple[bool, bool], float] = defaultdict(float)
     for stack in stacks:
         kind = (stack.is_elsewhere, stack.is_derived)
         most[kind] = max(most[kind], stack.coverage_mm)
 
-    def rank(stack: _Stack) -> tuple[object, ...]:
+    def rank(stack: Stack) -> tuple[object, ...]:
         plane, kind = stack.first.plane, (stack.is_elsewhere, stack.is_derived)
         is_short = stack.coverage_mm < _MOST_COVERAGE * most[kind]
         thickness = round(plane.thickness_mm or 0, 1)
         order = (plane.series_number or 0, stack.first.series_instance_uid or "", -len(stack.images))
-        return (*kind, is_short, round(stack.step_mm, 1), thickness, sharpness(plane.kernel), *order)
+        acquisition = plane.acquisition_number or 0
+        return (*kind, is_short, round(stack.step_mm, 1), thickness, sharpness(plane.kernel), *order, acquisition)
 
     return sorted(stacks, key=rank)
 
@@ -289,13 +214,13 @@ def sharpness(kernel: str) -> int:
     return int(name in _SHARP_KERNELS)
 
 
-def _why_not(stack: _Stack, chosen: _Stack) -> str:
+def _why_not(stack: Stack, chosen: Stack) -> str:
     if stack.first.series_instance_uid == chosen.first.series_instance_uid:
-        return "mixed_series"
+        return "other_acquisition" if stack.kind == chosen.kind else "mixed_series"
     return "reformat" if stack.is_derived and not chosen.is_derived else "other_series"
 
 
-def _leave(left: _Left, code: str, stack: _Stack, values: Mapping[str, str] | None = None) -> None:
+def _leave(left: _Left, code: str, stack: Stack, values: Mapping[str, str] | None = None) -> None:
     place = (code, stack.first.series_instance_uid, tuple(sorted((values or {}).items())))
     left[place] += len(stack.images) + stack.doubles
 
@@ -321,7 +246,7 @@ def _nothing(failures: list[SeriesError], left: _Left) -> SeriesError:
     return error
 
 
-def _arrangement(stack: _Stack, found: Layout, left: _Left) -> Arrangement:
+def _arrangement(stack: Stack, found: Layout, left: _Left, between: int) -> Arrangement:
     if stack.doubles:
         left["duplicate_slices", stack.first.series_instance_uid, ()] += stack.doubles
     planes = stack.planes
@@ -344,12 +269,14 @@ def _arrangement(stack: _Stack, found: Layout, left: _Left) -> Arrangement:
         has_contrast=any(plane.has_contrast for plane in planes),
         is_scaled=all(plane.is_scaled for plane in planes),
         gaps=gaps,
-        remarks=tuple(_remarks(stack, found, gaps)),
+        remarks=tuple(_remarks(stack, found, gaps, between)),
         left_out=_listed(left),
     )
 
 
-def _remarks(stack: _Stack, found: Layout, gaps: tuple[tuple[int, int], ...]) -> Iterable[Remark]:
+def _remarks(stack: Stack, found: Layout, gaps: tuple[tuple[int, int], ...], between: int) -> Iterable[Remark]:
+    if between:
+        yield _remark("mixed_between", Severity.WARN, count=between)
     if gaps:
         yield _remark("small_gaps", Severity.WARN, count=sum(missing for _, missing in gaps))
     if found.uneven:
